@@ -21,6 +21,8 @@ enum reason_severity { REASON_OK, REASON_QUIET, REASON_REFUSED, REASON_FAULT };
     /* Refused by decision, before a byte was relayed. */                                                                      \
     X(DENIED_BY_POLICY, "DENY", REFUSED, "a DENY policy matches this peer")                                                    \
     X(NOT_ALLOWED, "DENY", REFUSED, "ALLOW policies apply to this workload and none of them allows this peer")                 \
+    X(POLICY_UNKNOWN, "DENY", REFUSED,                                                                                         \
+      "discovery names a policy for this workload that it has not described")                                                  \
     X(PLAINTEXT_REFUSED, "DENY", REFUSED,                                                                                      \
       "plaintext is refused in strict mode; the client is not in the mesh, or its traffic is not captured")                    \
     X(UNKNOWN_DESTINATION, "NR", REFUSED, "discovery knows no workload or service at this address")                            \
@@ -58,6 +60,7 @@ enum reason_severity { REASON_OK, REASON_QUIET, REASON_REFUSED, REASON_FAULT };
     X(CERT_WRONG_TRUST_DOMAIN, "TLS_FAILURE", FAULT, "the peer's trust domain is not one that we trust")                       \
     X(CERT_IS_CA, "TLS_FAILURE", FAULT, "the peer presented a CA certificate as its own")                                      \
     X(CERT_KEY_USAGE, "TLS_FAILURE", FAULT, "the key usage of the peer's certificate does not permit this use")                \
+    X(CERT_WEAK, "TLS_FAILURE", FAULT, "the peer's certificate uses a key or a signature that is too weak")                    \
     X(CERT_MALFORMED, "TLS_FAILURE", FAULT, "the peer's certificate cannot be read")                                           \
     X(IDENTITY_MISMATCH, "TLS_FAILURE", FAULT,                                                                                 \
       "the peer is not who discovery says is at this address; has the address moved to another pod?")                          \
