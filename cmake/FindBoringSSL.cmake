@@ -5,6 +5,14 @@
 # BoringSSL lays it out). Upstream's libraries are static and C++ inside, so the C++ runtime is linked with them.
 set(BORINGSSL_ROOT "" CACHE PATH "prefix of a BoringSSL install; empty: Debian's android-libboringssl")
 
+# What was found for another root stays in the cache, and would silently win over the root asked for now.
+if(NOT "${BORINGSSL_ROOT}" STREQUAL "${BORINGSSL_ROOT_SEARCHED}")
+    unset(BORINGSSL_INCLUDE_DIR CACHE)
+    unset(BORINGSSL_SSL_LIBRARY CACHE)
+    unset(BORINGSSL_CRYPTO_LIBRARY CACHE)
+    set(BORINGSSL_ROOT_SEARCHED "${BORINGSSL_ROOT}" CACHE INTERNAL "the root that the cached paths were found for")
+endif()
+
 if(BORINGSSL_ROOT)
     find_path(BORINGSSL_INCLUDE_DIR openssl/is_boringssl.h PATHS ${BORINGSSL_ROOT}/include NO_DEFAULT_PATH)
     find_library(BORINGSSL_SSL_LIBRARY ssl PATHS ${BORINGSSL_ROOT}/lib ${BORINGSSL_ROOT}/lib64 ${BORINGSSL_ROOT}/build NO_DEFAULT_PATH)
