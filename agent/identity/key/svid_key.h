@@ -1,0 +1,20 @@
+/*
+ * The private key of an SVID. This folder is on the include path of tls and certrotate only (the
+ * CMake target remora_identity_key), so that the build shows who can see a key.
+ */
+#ifndef REMORA_SVID_KEY_H
+#define REMORA_SVID_KEY_H
+
+#include <openssl/base.h>
+
+#include "svid.h"
+
+/* The key, lent until the last unref of the SVID. Not const because BoringSSL's users of keys are
+ * not; nobody changes it. */
+EVP_PKEY *svid_key_get(const struct svid *svid);
+
+/* As svid_new_pem, with a key that exists already; takes a reference to `key` on success. */
+struct svid *svid_key_new_svid(EVP_PKEY *key, const char *chain_pem, size_t chain_pem_len,
+                               struct err *err);
+
+#endif

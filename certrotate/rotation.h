@@ -1,0 +1,97 @@
+/*
+ * Keeps this pod's identity fresh: drives one source on the control loop, checks each candidate
+ * before it replaces anything, and publishes what passes. A valid identity is never dropped for a
+ * bad candidate; when the held one expires with no successor, "no identity" is published (fail
+ * closed), and the attempts go on for ever. Not for: logging (the program does, from the
+ * callbacks), transport (the source does), deciding when (rotation_plan.h).
+ *
+ * Roots are rotated with an overlap: an identity also trusts the roots of the one before it that
+ * have not expired, until the roots change again, so that peers which have not rotated yet are
+ * still accepted.
+ */
+#ifndef REMORA_ROTATION_H
+#define REMORA_ROTATION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cert_rules.h"
+#include "cert_source.h"
+#include "err.h"
+#include "identity.h"
+#include "net_loop.h"
+
+struct rotation;
+
+struct rotation_options {
+    /* The SPIFFE ID to ask for and to insist on. May be NULL with a source that wants no CSR: then
+     * the ID of the first valid candidate is kept to for the life of the machine. */
+    const char *identity_uri;
+    struct cert_rules rules;
+    uint64_t fetch_timeout_ms; /* one attempt; 0: 10 s */
+    unsigned jitter_percent;   /* of half the lifetime, see rotation_plan.h; 0: none */
+    int64_t (*wall_ms)(void);  /* NULL: clock_wall_ms; tests give their own */
+    uint64_t (*random)(void);  /* NULL: rng_u64 */
+};
+
+struct rotation_handler {
+    /*
+     * A new identity, lent (identity_ref to keep it), or NULL: the last one has expired and none is
+     * valid. Each call differs from the one before. May call rotation_free.
+     */
+    void (*on_identity)(void *owner, struct identity *identity);
+    /*
+     * An attempt failed: *err lent; the next comes in retry_ms. May call rotation_free. May be
+     * NULL.
+     */
+    void (*on_failure)(void *owner, const struct err *err, uint64_t retry_ms);
+};
+
+/* How attempts ended, for metrics. */
+enum rotation_outcome {
+    ROTATION_OK,          /* a new identity, or the source brought again what is held already */
+    ROTATION_UNREACHABLE, /* the source could not be reached or read, or did not answer in time */
+    ROTATION_DENIED,      /* the source refused us */
+    ROTATION_REJECTED,    /* what the source brought did not pass the checks */
+    ROTATION_FAILED,      /* anything else */
+    NUM_ROTATION_OUTCOMES
+};
+
+/* "ok", "unreachable", "denied", "rejected", "failed": a metric label that never changes. */
+const char *rotation_outcome_name(enum rotation_outcome outcome);
+
+/* All instants are wall clock, 0 for "never" or "none". */
+struct rotation_status {
+    bool valid; /* an identity is published */
+    uint64_t epoch;
+    int64_t not_before_ms; /* of the identity held */
+    int64_t not_after_ms;
+    int64_t renew_at_ms;
+    int64_t last_success_ms;
+    int64_t last_attempt_ms;
+    int64_t next_attempt_ms;
+    unsigned num_failures; /* in a row */
+    uint64_t attempts[NUM_ROTATION_OUTCOMES];
+};
+
+/*
+ * `source` is taken on success and freed by rotation_free. Strings in `options` are copied. Starts
+ * nothing. NULL: *err is ERR_INVALID (no identity_uri, or not a SPIFFE ID) or ERR_NOMEM.
+ */
+struct rotation *rotation_new(struct net_loop *loop, struct cert_source *source,
+                              const struct rotation_options *options,
+                              const struct rotation_handler *handler, void *owner, struct err *err);
+
+/* Starts the first attempt, on the loop (no callback from inside). Once. */
+void rotation_start(struct rotation *rotation);
+
+/* Fetches now, whatever the plan says; nothing while an attempt runs. */
+void rotation_fetch_now(struct rotation *rotation);
+
+/* Stops, cancels what runs, drops the identity, frees the source. No callback afterwards. NULL is
+ * ignored. */
+void rotation_free(struct rotation *rotation);
+
+void rotation_status_get(const struct rotation *rotation, struct rotation_status *out);
+
+#endif

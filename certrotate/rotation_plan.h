@@ -1,0 +1,65 @@
+/*
+ * When to fetch the next certificate: pure arithmetic on wall-clock values. The machine
+ * (rotation.h) asks again at each wake-up, so that a suspended host and a stepped clock are noticed
+ * at the next one; nothing here remembers a timer.
+ */
+#ifndef REMORA_ROTATION_PLAN_H
+#define REMORA_ROTATION_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    ROTATION_WAKE_MAX_MS = 30 * 1000,   /* a clock step or a resume is noticed within this */
+    ROTATION_RETRY_FIRST_MS = 1000,     /* as ztunnel: 1 s, doubling ... */
+    ROTATION_RETRY_MAX_MS = 150 * 1000, /* ... to 150 s */
+    ROTATION_RETRY_JITTER_PERCENT =
+        20, /* either way: agents that failed together must not retry together */
+    ROTATION_RENEW_JITTER_MAX_PERCENT =
+        25, /* of half the lifetime; more would eat the time left for retries */
+};
+
+/*
+ * The moment at which a certificate is to be renewed: the middle of its life, moved by at most
+ * jitter_percent (0 to ROTATION_RENEW_JITTER_MAX_PERCENT) of half the life, earlier or later by
+ * where `random` falls. Drawn once per certificate.
+ */
+int64_t rotation_plan_renew_at_ms(int64_t not_before_ms, int64_t not_after_ms,
+                                  unsigned jitter_percent, uint64_t random);
+
+/*
+ * How long to wait after failure number `num_failures` in a row (1 for the first): doubling from
+ * ROTATION_RETRY_FIRST_MS to ROTATION_RETRY_MAX_MS with jitter, and while a certificate is held
+ * (held_until_ms > now_ms) never more than half of what is left of it, but at least
+ * ROTATION_RETRY_FIRST_MS, so that the last minutes see several attempts. held_until_ms 0: none is
+ * held.
+ */
+uint64_t rotation_plan_retry_ms(unsigned num_failures, int64_t held_until_ms, int64_t now_ms,
+                                uint64_t random);
+
+enum rotation_action {
+    ROTATION_WAIT,  /* sleep for wait_ms, then ask again */
+    ROTATION_RENEW, /* fetch now */
+};
+
+/* What the machine knows when it asks. Instants are wall clock; 0 means "none". */
+struct rotation_view {
+    int64_t now_ms;
+    int64_t last_wake_ms;  /* now_ms of the previous question: a clock that went back shows here */
+    int64_t not_before_ms; /* of the certificate held */
+    int64_t not_after_ms;  /* 0: no certificate is held */
+    int64_t renew_at_ms;
+    int64_t retry_at_ms; /* after a failure; 0: no failure since the last success */
+    bool source_pushes;  /* a store source: fetched when it says so, and after failures, not at
+                            half-life alone */
+};
+
+struct rotation_step {
+    enum rotation_action action;
+    bool expired;     /* the certificate held is not valid at now_ms and must not be used */
+    uint64_t wait_ms; /* at most ROTATION_WAKE_MAX_MS */
+};
+
+struct rotation_step rotation_plan_next(const struct rotation_view *view);
+
+#endif
