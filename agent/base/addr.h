@@ -1,6 +1,6 @@
 /*
- * IP addresses, socket addresses and CIDRs as plain values. IPv4-mapped IPv6 addresses become IPv4 wherever a value is made,
- * so that equal addresses compare equal. No name resolution.
+ * IP addresses, socket addresses and CIDRs as plain values. IPv4-mapped IPv6 addresses become IPv4
+ * wherever a value is made, so that equal addresses compare equal. No name resolution.
  */
 #ifndef REMORA_ADDR_H
 #define REMORA_ADDR_H
@@ -29,7 +29,7 @@ struct addr {
 };
 
 struct cidr {
-    struct ip ip;      /* host bits are zero */
+    struct ip ip;       /* host bits are zero */
     uint8_t prefix_len; /* bits */
 };
 
@@ -51,7 +51,8 @@ int addr_from_sockaddr(struct addr *addr, const struct sockaddr *sa, struct err 
 /* Returns the length of the filled part of *out. */
 socklen_t addr_to_sockaddr(const struct addr *addr, struct sockaddr_storage *out);
 
-/* "10.0.0.0/8", "fd00::/8"; a lone address is a /32 or /128. Host bits that are set are an error that names the network. */
+/* "10.0.0.0/8", "fd00::/8"; a lone address is a /32 or /128. Host bits that are set are an error
+ * that names the network. */
 int cidr_parse(struct cidr *cidr, const char *text, struct err *err);
 bool cidr_contains(const struct cidr *cidr, const struct ip *ip);
 const char *cidr_format(const struct cidr *cidr, char *out);

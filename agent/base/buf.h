@@ -1,6 +1,7 @@
 /*
- * A growable run of bytes with a read end and a write end: what is appended at the tail is consumed at the head.
- * A zeroed struct is a valid empty buffer that owns no memory. Not for secrets: growing moves bytes without clearing them.
+ * A growable run of bytes with a read end and a write end: what is appended at the tail is consumed
+ * at the head. A zeroed struct is a valid empty buffer that owns no memory. Not for secrets:
+ * growing moves bytes without clearing them.
  */
 #ifndef REMORA_BUF_H
 #define REMORA_BUF_H
@@ -19,11 +20,13 @@ struct buf {
 /* Frees the memory and leaves a valid empty buffer. */
 void buf_done(struct buf *buf);
 
-/* Bytes that can be read, and where they are. The pointer is valid until the next call that appends, reserves or frees. */
+/* Bytes that can be read, and where they are. The pointer is valid until the next call that
+ * appends, reserves or frees. */
 size_t buf_len(const struct buf *buf);
 const uint8_t *buf_head(const struct buf *buf);
 
-/* Makes room for at least `len` more bytes and returns where to write them, or NULL when out of memory (nothing is lost). */
+/* Makes room for at least `len` more bytes and returns where to write them, or NULL when out of
+ * memory (nothing is lost). */
 uint8_t *buf_reserve(struct buf *buf, size_t len);
 
 /* Says that `len` of the reserved bytes are filled in. */
@@ -37,7 +40,8 @@ int buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(p
 /* Drops `len` (at most buf_len) bytes at the head. */
 void buf_consume(struct buf *buf, size_t len);
 
-/* Empties the buffer; keeps at most `keep` bytes of capacity, so that a burst does not hold its memory for ever. */
+/* Empties the buffer; keeps at most `keep` bytes of capacity, so that a burst does not hold its
+ * memory for ever. */
 void buf_clear(struct buf *buf, size_t keep);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * The two clocks. Only event loops, rotation and logging read them; everything that decides takes the time as a value.
+ * The two clocks. Only event loops, rotation and logging read them; everything that decides takes
+ * the time as a value.
  */
 #ifndef REMORA_CLOCK_H
 #define REMORA_CLOCK_H
@@ -14,7 +15,8 @@ int64_t clock_wall_ms(void);
 
 enum { CLOCK_TEXT_MAX = 32 };
 
-/* RFC 3339 in UTC with milliseconds, "2026-11-23T10:00:00.000Z"; `out` has CLOCK_TEXT_MAX bytes. Returns `out`. */
+/* RFC 3339 in UTC with milliseconds, "2026-11-23T10:00:00.000Z"; `out` has CLOCK_TEXT_MAX bytes.
+ * Returns `out`. */
 const char *clock_format(int64_t wall_ms, char *out);
 
 #endif

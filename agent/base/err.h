@@ -1,9 +1,9 @@
 /*
  * Why an operation failed, in words that an operator can use.
  *
- * This is for operations: a function returns -1 or NULL and has filled the caller's struct err. The lowest level says what
- * was wrong with what; each level above may put in front what it was doing (err_prefix). Why a session ended is another
- * thing: see reason.h.
+ * This is for operations: a function returns -1 or NULL and has filled the caller's struct err. The
+ * lowest level says what was wrong with what; each level above may put in front what it was doing
+ * (err_prefix). Why a session ended is another thing: see reason.h.
  */
 #ifndef REMORA_ERR_H
 #define REMORA_ERR_H
@@ -12,7 +12,8 @@
 #include <stddef.h>
 
 enum {
-    ERR_MESSAGE_MAX = 512, /* bytes, NUL included; a longer message is cut at the end and marked with "..." */
+    ERR_MESSAGE_MAX =
+        512, /* bytes, NUL included; a longer message is cut at the end and marked with "..." */
 };
 
 enum err_kind {
@@ -34,11 +35,15 @@ struct err {
     char message[ERR_MESSAGE_MAX];
 };
 
-/* Fills *err (NULL: does nothing) and returns -1, so that a failing function can end with `return err_set(...)`. */
-int err_set(struct err *err, enum err_kind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* Fills *err (NULL: does nothing) and returns -1, so that a failing function can end with `return
+ * err_set(...)`. */
+int err_set(struct err *err, enum err_kind kind, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
-/* As err_set with ERR_SYSTEM: ": " and the system's text for errno value `sys` are appended to the message. */
-int err_set_sys(struct err *err, int sys, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* As err_set with ERR_SYSTEM: ": " and the system's text for errno value `sys` are appended to the
+ * message. */
+int err_set_sys(struct err *err, int sys, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* Puts "<formatted>: " in front of the message that is already there. Returns -1. */
 int err_prefix(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -1,4 +1,5 @@
-/* Random numbers from the kernel, for jitter, load balancing and trace IDs. Keys come from BoringSSL, not from here. */
+/* Random numbers from the kernel, for jitter, load balancing and trace IDs. Keys come from
+ * BoringSSL, not from here. */
 #ifndef REMORA_RNG_H
 #define REMORA_RNG_H
 
@@ -6,6 +7,7 @@
 #include <stdint.h>
 
 void rng_bytes(void *out, size_t len);
-uint64_t rng_u64(void); /* buffered: cheap enough for each connection; thread-safe (per-thread state) */
+uint64_t
+rng_u64(void); /* buffered: cheap enough for each connection; thread-safe (per-thread state) */
 
 #endif
