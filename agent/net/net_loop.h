@@ -1,5 +1,6 @@
 /*
- * One thread's event loop (libuv). Everything in net belongs to one loop and is used on its thread only, except net_wake_send.
+ * One thread's event loop (libuv). Everything in net belongs to one loop and is used on its thread
+ * only, except net_wake_send.
  */
 #ifndef REMORA_NET_LOOP_H
 #define REMORA_NET_LOOP_H
@@ -18,20 +19,23 @@ void net_loop_run(struct net_loop *loop);
 void net_loop_stop(struct net_loop *loop);
 
 /*
- * Runs the close callbacks that are pending and frees the loop. Everything that was made on it must have been closed or freed:
- * returns the number of handles that were not (0 is right; tests assert it), and then leaks rather than crashes. NULL: 0.
+ * Runs the close callbacks that are pending and frees the loop. Everything that was made on it must
+ * have been closed or freed: returns the number of handles that were not (0 is right; tests assert
+ * it), and then leaks rather than crashes. NULL: 0.
  */
 int net_loop_free(struct net_loop *loop);
 
 /* The loop's idea of now, monotonic; updated once per iteration. */
 uint64_t net_loop_now_ms(const struct net_loop *loop);
 
-/* ------------------------------------------------------------------------------------------------------------- timers -- */
+/* -------------------------------------------------------------------------------------------------------------
+ * timers -- */
 
 struct net_timer;
 
 /* A stopped timer. NULL when out of memory. */
-struct net_timer *net_timer_new(struct net_loop *loop, void (*on_timeout)(void *owner), void *owner);
+struct net_timer *net_timer_new(struct net_loop *loop, void (*on_timeout)(void *owner),
+                                void *owner);
 
 /* (Re)starts it to run once after `ms`. */
 void net_timer_start(struct net_timer *timer, uint64_t ms);
@@ -40,55 +44,63 @@ void net_timer_stop(struct net_timer *timer);
 /* Stops and frees; no callback afterwards; may be called inside the callback. NULL is ignored. */
 void net_timer_free(struct net_timer *timer);
 
-/* ------------------------------------------------------------------------------------------------------ deferred tasks -- */
+/* ------------------------------------------------------------------------------------------------------
+ * deferred tasks -- */
 
 /*
- * Work that is done once, at the end of the current round of I/O and before the loop sleeps: flushing what many events queued.
- * Embedded in its owner. Zeroed is valid and unscheduled.
+ * Work that is done once, at the end of the current round of I/O and before the loop sleeps:
+ * flushing what many events queued. Embedded in its owner. Zeroed is valid and unscheduled.
  */
 struct net_task {
     void (*run)(void *owner);
     void *owner;
-    struct net_task *next; /* private */
+    struct net_task *next;  /* private */
     struct net_task **prev; /* private; NULL when not scheduled */
 };
 
 void net_task_schedule(struct net_loop *loop, struct net_task *task); /* idempotent */
 void net_task_cancel(struct net_task *task);                          /* idempotent */
 
-/* ------------------------------------------------------------------------------------- wake-up from another thread -- */
+/* ------------------------------------------------------------------------------------- wake-up
+ * from another thread -- */
 
 struct net_wake;
 
-struct net_wake *net_wake_new(struct net_loop *loop, void (*on_wake)(void *owner), void *owner, struct err *err);
+struct net_wake *net_wake_new(struct net_loop *loop, void (*on_wake)(void *owner), void *owner,
+                              struct err *err);
 
 /* Thread-safe. Several sends before the loop gets to it make one callback. */
 void net_wake_send(struct net_wake *wake);
 void net_wake_free(struct net_wake *wake); /* on the loop's thread */
 
-/* -------------------------------------------------------------------------- descriptors, signals and files of others -- */
+/* -------------------------------------------------------------------------- descriptors, signals
+ * and files of others -- */
 
 struct net_poll;
 
 /* Calls on_ready whenever `fd` is readable. The descriptor stays the caller's. */
-struct net_poll *net_poll_new(struct net_loop *loop, int fd, void (*on_ready)(void *owner), void *owner, struct err *err);
+struct net_poll *net_poll_new(struct net_loop *loop, int fd, void (*on_ready)(void *owner),
+                              void *owner, struct err *err);
 void net_poll_free(struct net_poll *poll);
 
 struct net_signal;
 
-struct net_signal *net_signal_new(struct net_loop *loop, int signum, void (*on_signal)(void *owner, int signum), void *owner,
+struct net_signal *net_signal_new(struct net_loop *loop, int signum,
+                                  void (*on_signal)(void *owner, int signum), void *owner,
                                   struct err *err);
 void net_signal_free(struct net_signal *sig);
 
 struct net_watch;
 
 /*
- * Watches a file by path, for changes of every kind: written, replaced by rename, its directory's symlink swapped (Kubernetes'
- * ..data), removed, made later. Changes within 100 ms come as one call. Works by watching the directories on the way (inotify)
- * and, since some filesystems do not notify, by comparing stat results every `poll_ms`.
+ * Watches a file by path, for changes of every kind: written, replaced by rename, its directory's
+ * symlink swapped (Kubernetes'
+ * ..data), removed, made later. Changes within 100 ms come as one call. Works by watching the
+ * directories on the way (inotify) and, since some filesystems do not notify, by comparing stat
+ * results every `poll_ms`.
  */
-struct net_watch *net_watch_new(struct net_loop *loop, const char *path, uint64_t poll_ms, void (*on_change)(void *owner),
-                                void *owner, struct err *err);
+struct net_watch *net_watch_new(struct net_loop *loop, const char *path, uint64_t poll_ms,
+                                void (*on_change)(void *owner), void *owner, struct err *err);
 void net_watch_free(struct net_watch *watch);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * TCP connections and listeners. A connection is a struct stream; what only TCP has (addresses, options) is here.
- * All connections have TCP_NODELAY and, unless options say otherwise, keepalive.
+ * TCP connections and listeners. A connection is a struct stream; what only TCP has (addresses,
+ * options) is here. All connections have TCP_NODELAY and, unless options say otherwise, keepalive.
  */
 #ifndef REMORA_NET_TCP_H
 #define REMORA_NET_TCP_H
@@ -14,7 +14,8 @@
 #include "stream.h"
 
 enum {
-    NET_READ_MAX = 4 * 16384 - 9, /* bytes read at once: with an HTTP/2 frame header in front, exactly four full TLS records */
+    NET_READ_MAX = 4 * 16384 - 9, /* bytes read at once: with an HTTP/2 frame header in front,
+                                     exactly four full TLS records */
 };
 
 struct net_tcp_options {
@@ -31,50 +32,59 @@ const struct addr *net_tcp_peer(const struct net_tcp *tcp);
 const struct addr *net_tcp_local(const struct net_tcp *tcp);
 
 /*
- * Where the client meant to go before it was redirected: SO_ORIGINAL_DST, IP6T_SO_ORIGINAL_DST, else the local address (TPROXY,
- * or a direct connection). 0, or -1 with *err.
+ * Where the client meant to go before it was redirected: SO_ORIGINAL_DST, IP6T_SO_ORIGINAL_DST,
+ * else the local address (TPROXY, or a direct connection). 0, or -1 with *err.
  */
 int net_tcp_original_destination(const struct net_tcp *tcp, struct addr *out, struct err *err);
 
-/* Makes a connected socket pair's end or any connected descriptor a stream (tests). Takes `fd` on success. */
-struct net_tcp *net_tcp_from_fd(struct net_loop *loop, int fd, const struct net_tcp_options *options, struct err *err);
+/* Makes a connected socket pair's end or any connected descriptor a stream (tests). Takes `fd` on
+ * success. */
+struct net_tcp *net_tcp_from_fd(struct net_loop *loop, int fd,
+                                const struct net_tcp_options *options, struct err *err);
 
-/* ---------------------------------------------------------------------------------------------------------- connecting -- */
+/* ----------------------------------------------------------------------------------------------------------
+ * connecting -- */
 
 struct net_connect;
 
-/* How an attempt ended. On success `tcp` is the callback's to keep and err is NULL; else tcp is NULL and *err lent:
- * ERR_TIMEOUT, or ERR_SYSTEM with ECONNREFUSED, EHOSTUNREACH, EMFILE ... */
+/* How an attempt ended. On success `tcp` is the callback's to keep and err is NULL; else tcp is
+ * NULL and *err lent: ERR_TIMEOUT, or ERR_SYSTEM with ECONNREFUSED, EHOSTUNREACH, EMFILE ... */
 typedef void net_connect_done(void *owner, struct net_tcp *tcp, const struct err *err);
 
 /*
- * Starts to connect; gives up after timeout_ms. `options` is read during the call. Returns NULL (with *err) when it could not
- * even start (no descriptor); `done` is then not called. Else `done` is called once, later, and the attempt frees itself.
+ * Starts to connect; gives up after timeout_ms. `options` is read during the call. Returns NULL
+ * (with *err) when it could not even start (no descriptor); `done` is then not called. Else `done`
+ * is called once, later, and the attempt frees itself.
  */
-struct net_connect *net_connect_start(struct net_loop *loop, const struct addr *to, const struct net_tcp_options *options,
-                                      uint64_t timeout_ms, net_connect_done *done, void *owner, struct err *err);
+struct net_connect *net_connect_start(struct net_loop *loop, const struct addr *to,
+                                      const struct net_tcp_options *options, uint64_t timeout_ms,
+                                      net_connect_done *done, void *owner, struct err *err);
 
 /* Not after `done`. `done` will not be called. NULL is ignored. */
 void net_connect_cancel(struct net_connect *connect);
 
-/* ----------------------------------------------------------------------------------------------------------- listening -- */
+/* -----------------------------------------------------------------------------------------------------------
+ * listening -- */
 
 struct net_listener;
 
 struct net_listener_options {
-    bool reuse_port;   /* several loops listen on one port (SO_REUSEPORT) */
-    int backlog;       /* 0: SOMAXCONN */
+    bool reuse_port;            /* several loops listen on one port (SO_REUSEPORT) */
+    int backlog;                /* 0: SOMAXCONN */
     struct net_tcp_options tcp; /* for accepted connections */
 };
 
 /*
- * Listens. [::] takes IPv4 too (dual stack) and falls back to 0.0.0.0 where the kernel has no IPv6. Accepted connections are
- * handed to on_accept, whose they are. Running out of descriptors drops the connection that waits (a reserve descriptor is spent
- * on accepting it), calls on_overload at most once a second, and goes on. NULL: see *err.
+ * Listens. [::] takes IPv4 too (dual stack) and falls back to 0.0.0.0 where the kernel has no IPv6.
+ * Accepted connections are handed to on_accept, whose they are. Running out of descriptors drops
+ * the connection that waits (a reserve descriptor is spent on accepting it), calls on_overload at
+ * most once a second, and goes on. NULL: see *err.
  */
-struct net_listener *net_listener_new(struct net_loop *loop, const struct addr *at, const struct net_listener_options *options,
-                                      void (*on_accept)(void *owner, struct net_tcp *tcp), void (*on_overload)(void *owner),
-                                      void *owner, struct err *err);
+struct net_listener *net_listener_new(struct net_loop *loop, const struct addr *at,
+                                      const struct net_listener_options *options,
+                                      void (*on_accept)(void *owner, struct net_tcp *tcp),
+                                      void (*on_overload)(void *owner), void *owner,
+                                      struct err *err);
 
 /* The bound address (port 0 resolved). */
 const struct addr *net_listener_addr(const struct net_listener *listener);

@@ -1,15 +1,18 @@
 /*
- * A stream: two byte directions that end separately. TCP connections (net_tcp), TLS connections (tls_stream) and HBONE tunnels
- * (hbone) are all streams; the relay and HTTP/2 do not know which they hold. Not a socket: no addresses, no options.
+ * A stream: two byte directions that end separately. TCP connections (net_tcp), TLS connections
+ * (tls_stream) and HBONE tunnels (hbone) are all streams; the relay and HTTP/2 do not know which
+ * they hold. Not a socket: no addresses, no options.
  *
  * Rules, the same for every implementation:
- *  - The owner sets handler and owner before anything else and closes the stream exactly once, by stream_close or stream_abort,
- *    also after on_failed. From that call on no handler is called and the owner may free itself at once, also when the call was
- *    made inside one of the stream's own handlers. The stream's memory is released by its implementation.
+ *  - The owner sets handler and owner before anything else and closes the stream exactly once, by
+ * stream_close or stream_abort, also after on_failed. From that call on no handler is called and
+ * the owner may free itself at once, also when the call was made inside one of the stream's own
+ * handlers. The stream's memory is released by its implementation.
  *  - No handler is called from inside a stream_* call. Handlers run on the loop's thread.
- *  - Reading starts stopped. stream_write takes every byte (what the kernel does not take now is queued) and never fails
- *    outwardly; trouble comes as on_failed. The owner watches stream_queued and stops whatever feeds it at STREAM_HIGH_WATER, so
- *    that a queue is bounded by the mark and one read.
+ *  - Reading starts stopped. stream_write takes every byte (what the kernel does not take now is
+ * queued) and never fails outwardly; trouble comes as on_failed. The owner watches stream_queued
+ * and stops whatever feeds it at STREAM_HIGH_WATER, so that a queue is bounded by the mark and one
+ * read.
  *  - on_eof is a half-close: the other direction goes on.
  */
 #ifndef REMORA_STREAM_H
@@ -23,14 +26,16 @@
 
 enum {
     STREAM_HIGH_WATER = 256 * 1024, /* bytes queued at which the feeding side stops reading */
-    STREAM_LOW_WATER = 64 * 1024,   /* on_writable comes when the queue has fallen to this after having been at the high mark */
+    STREAM_LOW_WATER = 64 * 1024,   /* on_writable comes when the queue has fallen to this after
+                                       having been at the high mark */
 };
 
 /* How a stream failed. */
 enum stream_fault {
     STREAM_FAULT_RESET,   /* RST from the other end, or HTTP/2 RST_STREAM */
     STREAM_FAULT_TIMEOUT, /* the kernel or a keepalive gave the other end up */
-    STREAM_FAULT_LOST,    /* what carried the stream broke or ended without the stream's end: truncation */
+    STREAM_FAULT_LOST,    /* what carried the stream broke or ended without the stream's end:
+                             truncation */
     STREAM_FAULT_IO,      /* any other system error */
     STREAM_FAULT_PROTOCOL /* the other end broke TLS or HTTP/2 */
 };
@@ -42,7 +47,8 @@ struct stream_handler {
     void (*on_read)(void *owner, const uint8_t *bytes, size_t len); /* len > 0 */
     void (*on_eof)(void *owner);                                    /* once; no on_read after it */
     void (*on_writable)(void *owner);                               /* may be NULL */
-    void (*on_shutdown)(void *owner); /* all bytes and the end, asked for by stream_shutdown, were handed down; may be NULL */
+    void (*on_shutdown)(void *owner); /* all bytes and the end, asked for by stream_shutdown, were
+                                         handed down; may be NULL */
     void (*on_failed)(void *owner, enum stream_fault fault, const struct err *err); /* once, last */
 };
 
@@ -64,7 +70,8 @@ struct stream {
     void *owner;
 };
 
-static inline void stream_set_handler(struct stream *stream, const struct stream_handler *handler, void *owner)
+static inline void stream_set_handler(struct stream *stream, const struct stream_handler *handler,
+                                      void *owner)
 {
     stream->handler = handler;
     stream->owner = owner;
@@ -76,7 +83,8 @@ static inline void stream_read_start(struct stream *stream)
     stream->ops->read_start(stream);
 }
 
-/* Stops on_read and on_eof at once; what arrives meanwhile stays below and pushes back on the sender. Idempotent. */
+/* Stops on_read and on_eof at once; what arrives meanwhile stays below and pushes back on the
+ * sender. Idempotent. */
 static inline void stream_read_stop(struct stream *stream)
 {
     stream->ops->read_stop(stream);
@@ -94,13 +102,15 @@ static inline size_t stream_queued(const struct stream *stream)
     return stream->ops->queued(stream);
 }
 
-/* Ends our direction after everything written (FIN, close_notify, END_STREAM). Once. on_shutdown tells when it is done. */
+/* Ends our direction after everything written (FIN, close_notify, END_STREAM). Once. on_shutdown
+ * tells when it is done. */
 static inline void stream_shutdown(struct stream *stream)
 {
     stream->ops->shutdown(stream);
 }
 
-/* Lets go of the stream. What is still queued is dropped; call it after on_shutdown and on_eof for a clean end. NULL ignored. */
+/* Lets go of the stream. What is still queued is dropped; call it after on_shutdown and on_eof for
+ * a clean end. NULL ignored. */
 static inline void stream_close(struct stream *stream)
 {
     if (stream != NULL)
