@@ -40,8 +40,7 @@ enum {
         1000000 /* workloads, services or policies; each; five times the largest known mesh */
 };
 
-/* ------------------------------------------------------------------------------------------------------------
- * workloads -- */
+/* --------------------------------------------------------------------------------- workloads -- */
 
 enum mesh_tunnel { MESH_TUNNEL_NONE, MESH_TUNNEL_HBONE, MESH_TUNNEL_LEGACY_ISTIO_MTLS };
 enum mesh_workload_type { MESH_DEPLOYMENT, MESH_CRONJOB, MESH_POD, MESH_JOB };
@@ -135,8 +134,7 @@ struct mesh_workload {
     const char *identity;
 };
 
-/* -------------------------------------------------------------------------------------------------------------
- * services -- */
+/* ---------------------------------------------------------------------------------- services -- */
 
 enum mesh_scope {
     MESH_SCOPE_UNSPECIFIED,
@@ -201,8 +199,7 @@ struct mesh_service {
     const char *key; /* made by the builder: "namespace/hostname" */
 };
 
-/* -------------------------------------------------------------------------------------------------------------
- * policies -- */
+/* ---------------------------------------------------------------------------------- policies -- */
 
 enum mesh_policy_scope { MESH_POLICY_GLOBAL, MESH_POLICY_NAMESPACE, MESH_POLICY_WORKLOAD_SELECTOR };
 enum mesh_action { MESH_ALLOW, MESH_DENY };

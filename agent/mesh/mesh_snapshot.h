@@ -63,7 +63,7 @@ const struct mesh_policy *mesh_snapshot_policy(const struct mesh_snapshot *snaps
 uint16_t mesh_snapshot_target_port(const struct mesh_service *service,
                                    const struct mesh_workload *workload, uint16_t service_port);
 
-/* Everything, for dumps: sorted by uid, key and key; `num` is set to the length. */
+/* Everything, for dumps, in the order it was added; `num` is set to the length. */
 const struct mesh_workload *mesh_snapshot_workloads(const struct mesh_snapshot *snapshot,
                                                     size_t *num);
 const struct mesh_service *mesh_snapshot_services(const struct mesh_snapshot *snapshot,
