@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "clock.h"
+#include "utf8.h"
 
 /* Code points that are text by UTF-8 and yet must not reach a terminal or a line splitter as they
  * are. */
@@ -13,32 +14,6 @@ static bool is_control(uint32_t point)
            (point >= 0x200b && point <= 0x200f) ||            /* invisible, direction marks */
            (point >= 0x2028 && point <= 0x202e) || /* line separators, direction overrides */
            (point >= 0x2060 && point <= 0x2069) || point == 0xfeff;
-}
-
-/* Reads one code point. Its length, or 0 when the bytes are not UTF-8 (RFC 3629: shortest form, no
- * surrogates). */
-static size_t read_utf8(const uint8_t *text, uint32_t *point)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t len;
-    if (text[0] < 0x80)
-        len = 1, *point = text[0];
-    else if ((text[0] & 0xe0) == 0xc0)
-        len = 2, *point = text[0] & 0x1f;
-    else if ((text[0] & 0xf0) == 0xe0)
-        len = 3, *point = text[0] & 0x0f;
-    else if ((text[0] & 0xf8) == 0xf0)
-        len = 4, *point = text[0] & 0x07;
-    else
-        return 0;
-    /* The NUL at the end is no continuation byte: the reading stops there. */
-    for (size_t i = 1; i < len; i++) {
-        if ((text[i] & 0xc0) != 0x80)
-            return 0;
-        *point = *point << 6 | (text[i] & 0x3f);
-    }
-    bool surrogate = *point >= 0xd800 && *point <= 0xdfff;
-    return *point < least[len] || *point > 0x10ffff || surrogate ? 0 : len;
 }
 
 static int append_escape(struct buf *line, uint32_t point)
@@ -65,15 +40,16 @@ static int append_escape(struct buf *line, uint32_t point)
  */
 static int append_quoted(struct buf *line, enum log_format format, const char *text)
 {
-    const uint8_t *at = (const uint8_t *)text;
+    const char *at = text;
     if (buf_append(line, "\"", 1) < 0)
         return -1;
     while (*at != '\0') {
         uint32_t point;
-        size_t len = read_utf8(at, &point);
+        size_t len = utf8_read(at, &point);
         int rc;
         if (len == 0)
-            rc = buf_printf(line, format == LOG_JSON ? "\\\\x%02x" : "\\x%02x", (unsigned)*at);
+            rc = buf_printf(line, format == LOG_JSON ? "\\\\x%02x" : "\\x%02x",
+                            (unsigned)(uint8_t)*at);
         else if (point == '"' || point == '\\' || is_control(point))
             rc = append_escape(line, point);
         else

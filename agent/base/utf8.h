@@ -1,0 +1,14 @@
+/* Reading UTF-8 that others wrote. */
+#ifndef REMORA_UTF8_H
+#define REMORA_UTF8_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Reads the code point at the head of `text`, which ends with a NUL. Its length in bytes (1 for the
+ * NUL itself), or 0 when the bytes are not UTF-8 (RFC 3629: shortest form, no surrogates).
+ */
+size_t utf8_read(const char *text, uint32_t *point);
+
+#endif
