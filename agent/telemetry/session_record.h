@@ -28,9 +28,10 @@ struct session_party {
 struct session_record {
     enum session_direction direction;
     struct addr source_addr;
-    struct addr destination_addr; /* the TCP peer on the far side: pod:15008 for a tunnel (Istio's dst.addr) */
-    struct addr target_addr;      /* where the application listens; the CONNECT authority of a tunnel */
-    bool has_target;              /* target_addr is known */
+    struct addr
+        destination_addr; /* the TCP peer on the far side: pod:15008 for a tunnel (Istio's dst.addr) */
+    struct addr target_addr; /* where the application listens; the CONNECT authority of a tunnel */
+    bool has_target;         /* target_addr is known */
     struct session_party source;
     struct session_party destination;
     const char *service_hostname; /* of the addressed service; NULL: none */

@@ -1,0 +1,70 @@
+/*
+ * The telemetry of the whole process: makes the workers' handles (telemetry.h), takes what the
+ * control thread knows, and writes the exposition. Everything here is for the control thread, or for
+ * before and after the workers run.
+ */
+#ifndef REMORA_TELEMETRY_HUB_H
+#define REMORA_TELEMETRY_HUB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "buf.h"
+#include "err.h"
+#include "log.h"
+#include "metrics_text.h"
+#include "telemetry.h"
+
+struct telemetry_hub;
+
+struct telemetry_hub_options {
+    bool access_log;
+    enum log_format access_log_format;
+    int access_log_fd; /* stays the caller's, open until telemetry_hub_free */
+};
+
+/* NULL: see *err. */
+struct telemetry_hub *telemetry_hub_new(const struct telemetry_hub_options *options,
+                                        struct err *err);
+
+/* After the handles. Waits at most `flush_ms` for access-log lines that are queued. NULL is
+ * ignored. */
+void telemetry_hub_free(struct telemetry_hub *hub, uint64_t flush_ms);
+
+/* A handle for one worker. NULL when out of memory. Freed before the hub; NULL is ignored. */
+struct telemetry *telemetry_new(struct telemetry_hub *hub);
+void telemetry_free(struct telemetry *telemetry);
+
+/* How attempts to get a certificate ended: one of a closed list, in the list's own order. */
+struct telemetry_outcome {
+    const char *name; /* static storage */
+    uint64_t count;
+};
+
+/* What the control thread knows at one moment. Instants are wall clock in milliseconds, 0: never or
+ * none. */
+struct telemetry_control {
+    bool ready;
+    int64_t certificate_not_after_ms;
+    int64_t certificate_not_before_ms;
+    int64_t certificate_last_rotation_ms;
+    const struct telemetry_outcome *rotation_outcomes;
+    size_t num_rotation_outcomes;
+    uint64_t discovery_loads_ok;
+    uint64_t discovery_loads_failed;
+    int64_t discovery_last_success_ms;
+    size_t num_workloads;
+    size_t num_services;
+    size_t num_policies;
+    uint64_t log_lines_dropped;
+};
+
+/*
+ * Appends all metrics to `out`; `control` is what is exposed of the control thread's part. 0, or -1
+ * when out of memory.
+ */
+int telemetry_hub_write(struct telemetry_hub *hub, const struct telemetry_control *control,
+                        enum metrics_format format, struct buf *out);
+
+#endif

@@ -1,0 +1,230 @@
+#include "telemetry_tables.h"
+
+#include "traffic_labels.h"
+
+enum {
+    /* Sets of labels, of which each pair of workloads makes some (identity, service, flags). A pod
+     * has tens of peers; a thousand sets are a text of four megabytes, past which scraping each pod
+     * is no longer sensible. */
+    TRAFFIC_ROWS_MAX = 1000,
+    DIRECTIONS = 2,
+    REASON_ROWS_MAX = 256, /* both directions of each reason */
+    FEW = 8,               /* labels whose values are a short closed list of ours */
+};
+
+static const char *const by_reporter[] = {"reporter"};
+static const char *const by_direction[] = {"direction"};
+static const char *const by_direction_and_reason[] = {"direction", "reason"};
+static const char *const by_direction_and_outcome[] = {"direction", "outcome"};
+static const char *const by_outcome[] = {"outcome"};
+static const char *const by_log[] = {"log"};
+static const char *const by_build[] = {"component", "tag"};
+
+#define LABELS(names) .labels = (names), .num_labels = sizeof(names) / sizeof((names)[0])
+
+const struct metrics_spec telemetry_tables[NUM_TELEMETRY_TABLES] = {
+    [TABLE_TRAFFIC] =
+        {
+            .type = METRICS_COUNTER,
+            .columns =
+                {
+                    [TRAFFIC_OPENED] = {"istio_tcp_connections_opened",
+                                        "Connections that were opened"},
+                    [TRAFFIC_CLOSED] = {"istio_tcp_connections_closed",
+                                        "Connections that have ended"},
+                    [TRAFFIC_FAILED] = {"istio_tcp_connections_failed",
+                                        "Connections that ended because of a failure or a refusal"},
+                    [TRAFFIC_RECEIVED] = {"istio_tcp_received_bytes",
+                                          "Bytes from the source to the destination"},
+                    [TRAFFIC_SENT] = {"istio_tcp_sent_bytes",
+                                      "Bytes from the destination to the source"},
+                },
+            .num_columns = 5,
+            LABELS(traffic_labels_names),
+            .max_rows = TRAFFIC_ROWS_MAX,
+        },
+    [TABLE_SOCKETS] =
+        {
+            .type = METRICS_GAUGE,
+            .columns = {{"istio_tcp_sockets_open", "TCP sockets that the data path holds"}},
+            .num_columns = 1,
+            LABELS(by_reporter),
+            .max_rows = DIRECTIONS,
+        },
+    [TABLE_BUILD] =
+        {
+            .type = METRICS_GAUGE,
+            .columns = {{"istio_build", "Which program this is, and its version"}},
+            .num_columns = 1,
+            LABELS(by_build),
+            .max_rows = 1,
+        },
+    [TABLE_PROCESS] =
+        {
+            .type = METRICS_GAUGE,
+            .columns =
+                {
+                    [PROCESS_OPEN_FDS] = {"process_open_fds", "Open file descriptors"},
+                    [PROCESS_MAX_FDS] = {"process_max_fds", "Limit of open file descriptors"},
+                    [PROCESS_RESIDENT_BYTES] = {"process_resident_memory_bytes", "Resident memory"},
+                },
+            .num_columns = 3,
+            .max_rows = 1,
+        },
+    [TABLE_READY] =
+        {
+            .type = METRICS_GAUGE,
+            .columns = {{"remora_ready", "1 when the readiness port says ready"}},
+            .num_columns = 1,
+            .max_rows = 1,
+        },
+    [TABLE_SESSION_ENDS] =
+        {
+            .type = METRICS_COUNTER,
+            .columns = {{"remora_session_ends", "Sessions that have ended, by reason"}},
+            .num_columns = 1,
+            LABELS(by_direction_and_reason),
+            .max_rows = REASON_ROWS_MAX,
+        },
+    [TABLE_HANDSHAKE_FAILURES] =
+        {
+            .type = METRICS_COUNTER,
+            .columns = {{"remora_tls_handshake_failures",
+                         "TLS handshakes of tunnels that failed, by reason"}},
+            .num_columns = 1,
+            LABELS(by_direction_and_reason),
+            .max_rows = REASON_ROWS_MAX,
+        },
+    [TABLE_HANDSHAKES] =
+        {
+            .type = METRICS_DURATIONS,
+            .columns = {{"remora_tls_handshake_duration_seconds",
+                         "Time from the TCP connection to an open tunnel"}},
+            .num_columns = 1,
+            LABELS(by_direction),
+            .max_rows = DIRECTIONS,
+        },
+    [TABLE_CONNECTS] =
+        {
+            .type = METRICS_DURATIONS,
+            .columns = {{"remora_connect_duration_seconds",
+                         "Time that TCP connects took, inbound to the application, outbound to "
+                         "the peer's agent or the destination"}},
+            .num_columns = 1,
+            LABELS(by_direction_and_outcome),
+            .max_rows = REASON_ROWS_MAX,
+        },
+    [TABLE_OVERLOADS] =
+        {
+            .type = METRICS_COUNTER,
+            .columns = {{"remora_accept_overloads",
+                         "Seconds in which accepted connections were dropped for want of file "
+                         "descriptors"}},
+            .num_columns = 1,
+            LABELS(by_direction),
+            .max_rows = DIRECTIONS,
+        },
+    [TABLE_POOL] =
+        {
+            .type = METRICS_GAUGE,
+            .columns =
+                {
+                    [POOL_TUNNELS] = {"remora_tunnels_open", "HTTP/2 connections with peer agents"},
+                    [POOL_STREAMS] = {"remora_tunnel_streams_open",
+                                      "Sessions that live inside tunnels"},
+                },
+            .num_columns = 2,
+            LABELS(by_direction),
+            .max_rows = DIRECTIONS,
+        },
+    [TABLE_TUNNEL_ENDS] =
+        {
+            .type = METRICS_COUNTER,
+            .columns = {{"remora_tunnel_ends", "Tunnels that have ended, by reason"}},
+            .num_columns = 1,
+            LABELS(by_direction_and_reason),
+            .max_rows = REASON_ROWS_MAX,
+        },
+    [TABLE_CERTIFICATE] =
+        {
+            .type = METRICS_GAUGE,
+            .columns =
+                {
+                    [CERTIFICATE_NOT_AFTER] = {"remora_certificate_expiry_timestamp_seconds",
+                                               "When the certificate in use expires; 0: there is "
+                                               "none"},
+                    [CERTIFICATE_NOT_BEFORE] = {"remora_certificate_start_timestamp_seconds",
+                                                "Since when the certificate in use is valid; 0: "
+                                                "there is none"},
+                    [CERTIFICATE_LAST_ROTATION] =
+                        {"remora_certificate_last_rotation_timestamp_seconds",
+                         "When an attempt to get a certificate last succeeded; 0: never"},
+                },
+            .num_columns = 3,
+            .max_rows = 1,
+        },
+    [TABLE_ROTATIONS] =
+        {
+            .type = METRICS_COUNTER,
+            .columns = {{"remora_certificate_rotation_attempts",
+                         "Attempts to get a certificate, by outcome"}},
+            .num_columns = 1,
+            LABELS(by_outcome),
+            .max_rows = FEW,
+        },
+    [TABLE_DISCOVERY] =
+        {
+            .type = METRICS_GAUGE,
+            .columns =
+                {
+                    [DISCOVERY_LAST_SUCCESS] = {"remora_discovery_last_success_timestamp_seconds",
+                                                "When discovery was last loaded; 0: never"},
+                    [DISCOVERY_WORKLOADS] = {"remora_discovery_workloads",
+                                             "Workloads that discovery knows"},
+                    [DISCOVERY_SERVICES] = {"remora_discovery_services",
+                                            "Services that discovery knows"},
+                    [DISCOVERY_POLICIES] = {"remora_discovery_policies",
+                                            "Authorization policies that discovery knows"},
+                },
+            .num_columns = 4,
+            .max_rows = 1,
+        },
+    [TABLE_DISCOVERY_LOADS] =
+        {
+            .type = METRICS_COUNTER,
+            .columns = {{"remora_discovery_loads",
+                         "Attempts to load discovery; after a failed one the state before it stays "
+                         "in force"}},
+            .num_columns = 1,
+            LABELS(by_outcome),
+            .max_rows = FEW,
+        },
+    [TABLE_LOG_DROPPED] =
+        {
+            .type = METRICS_COUNTER,
+            .columns = {{"remora_log_lines_dropped",
+                         "Lines dropped because the reader of stdout (access) or stderr (program) "
+                         "was too slow"}},
+            .num_columns = 1,
+            LABELS(by_log),
+            .max_rows = FEW,
+        },
+    [TABLE_LOG_SUPPRESSED] =
+        {
+            .type = METRICS_COUNTER,
+            .columns = {{"remora_access_log_suppressed",
+                         "Lines about refused peers without identity that the rate limit left "
+                         "out"}},
+            .num_columns = 1,
+            .max_rows = 1,
+        },
+    [TABLE_SERIES_OVERFLOWS] =
+        {
+            .type = METRICS_COUNTER,
+            .columns = {{"remora_metrics_overflows",
+                         "Events counted under \"overflow\" because there were too many sets of "
+                         "labels"}},
+            .num_columns = 1,
+            .max_rows = 1,
+        },
+};

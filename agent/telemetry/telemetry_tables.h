@@ -1,0 +1,54 @@
+/* The metric families of the agent: names, labels, limits. Private to telemetry. */
+#ifndef REMORA_TELEMETRY_TABLES_H
+#define REMORA_TELEMETRY_TABLES_H
+
+#include "metrics.h"
+
+/* Columns of TABLE_TRAFFIC. */
+enum {
+    TRAFFIC_OPENED,
+    TRAFFIC_CLOSED,
+    TRAFFIC_FAILED,
+    TRAFFIC_RECEIVED,
+    TRAFFIC_SENT,
+};
+
+/* Columns of TABLE_CERTIFICATE and of TABLE_DISCOVERY, seconds since 1970. */
+enum { CERTIFICATE_NOT_AFTER, CERTIFICATE_NOT_BEFORE, CERTIFICATE_LAST_ROTATION };
+enum {
+    DISCOVERY_LAST_SUCCESS,
+    DISCOVERY_WORKLOADS,
+    DISCOVERY_SERVICES,
+    DISCOVERY_POLICIES,
+};
+/* Columns of TABLE_PROCESS. */
+enum { PROCESS_OPEN_FDS, PROCESS_MAX_FDS, PROCESS_RESIDENT_BYTES };
+
+enum telemetry_table {
+    TABLE_TRAFFIC,
+    TABLE_SOCKETS, /* reporter */
+    TABLE_BUILD,   /* component, tag */
+    TABLE_PROCESS,
+    TABLE_READY,
+    TABLE_SESSION_ENDS,       /* direction, reason */
+    TABLE_HANDSHAKE_FAILURES, /* direction, reason */
+    TABLE_HANDSHAKES,         /* direction; of those that succeeded */
+    TABLE_CONNECTS,           /* direction, outcome */
+    TABLE_OVERLOADS,          /* direction */
+    TABLE_POOL,               /* direction; columns: tunnels, streams */
+    TABLE_TUNNEL_ENDS,        /* direction, reason */
+    TABLE_CERTIFICATE,
+    TABLE_ROTATIONS, /* outcome */
+    TABLE_DISCOVERY,
+    TABLE_DISCOVERY_LOADS, /* outcome */
+    TABLE_LOG_DROPPED,     /* log */
+    TABLE_LOG_SUPPRESSED,
+    TABLE_SERIES_OVERFLOWS,
+    NUM_TELEMETRY_TABLES
+};
+
+enum { POOL_TUNNELS, POOL_STREAMS };
+
+extern const struct metrics_spec telemetry_tables[NUM_TELEMETRY_TABLES];
+
+#endif
