@@ -8,12 +8,12 @@
 #include <stdbool.h>
 
 enum {
-    CERT_CHAIN_MAX = 8,        /* certificates that a peer may send; real chains have one to four */
-    CERT_DER_MAX = 32 * 1024,  /* bytes of one certificate; real ones have one or two thousand */
-    CERT_DEPTH_MAX = 6,        /* intermediates between leaf and root */
-    CERT_RSA_BITS_MIN = 2048,  /* NIST SP 800-131A; also ztunnel's floor */
-    CERT_RSA_BITS_MAX = 8192,  /* more only burns our time in verifying */
-    CERT_SERIAL_TEXT_MAX = 44, /* hex of 20 bytes (RFC 5280, 4.1.2.2), a sign and its NUL */
+    CERT_CHAIN_MAX =
+        8, /* certificates that a peer may send, and so the depth of a path; real chains have one to four */
+    CERT_DER_MAX = 32 * 1024,   /* bytes of one certificate; real ones have one or two thousand */
+    CERT_RSA_BITS_MIN = 2048,   /* NIST SP 800-131A; also ztunnel's floor */
+    CERT_RSA_BITS_MAX = 8192,   /* more only burns our time in verifying */
+    CERT_SERIAL_TEXT_MAX = 44,  /* hex of 20 bytes (RFC 5280, 4.1.2.2), a sign and its NUL */
     CERT_FINGERPRINT_TEXT = 17, /* hex of the first 8 bytes of the SHA-256, and its NUL */
 };
 

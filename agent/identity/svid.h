@@ -34,7 +34,7 @@ void svid_unref(struct svid *svid);       /* NULL is ignored */
  * is within its time at now_ms (wall clock), and the SPIFFE ID is `expected_uri` (NULL: any ID of
  * the bundle's trust domain). `rules` NULL: the strict ones. 0, or -1 with *err (ERR_INVALID).
  */
-int svid_check(const struct svid *svid, const struct trust_bundle *bundle, const char *expected_uri,
+int svid_check(const struct svid *svid, struct trust_bundle *bundle, const char *expected_uri,
                const struct cert_rules *rules, int64_t now_ms, struct err *err);
 
 /* Lent until the last unref. */

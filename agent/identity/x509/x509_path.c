@@ -1,0 +1,205 @@
+#include "x509_path.h"
+
+#include <openssl/err.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+
+#include "clock.h"
+#include "trust_bundle_root.h"
+#include "x509_cert.h"
+
+enum { SUBJECT_TEXT = 96 };
+
+/* "leaf", "intermediate '/CN=x'", "root '/O=y'": which certificate of a path a message is about. */
+static const char *describe(const STACK_OF(X509) * path, size_t index, char *out, size_t size)
+{
+    if (index == 0) {
+        snprintf(out, size, "the certificate");
+        return out;
+    }
+    char subject[SUBJECT_TEXT];
+    x509_cert_subject(sk_X509_value(path, index), subject, sizeof(subject));
+    snprintf(out, size, "%s '%s'", index + 1 == sk_X509_num(path) ? "the root" : "the intermediate",
+             subject);
+    return out;
+}
+
+/* --------------------------------------------------------------------------------- finding -- */
+
+/*
+ * Time is judged after the path is found, so that an expired certificate of an unknown issuer is called untrusted, not expired.
+ * API version 17 has no flag for that.
+ */
+static int on_verify_error(int ok, X509_STORE_CTX *ctx)
+{
+    int error = X509_STORE_CTX_get_error(ctx);
+    if (error == X509_V_ERR_CERT_NOT_YET_VALID || error == X509_V_ERR_CERT_HAS_EXPIRED)
+        return 1;
+    return ok;
+}
+
+static void set_path_err(X509_STORE_CTX *ctx, X509 *root, struct err *err)
+{
+    char subject[SUBJECT_TEXT];
+    err_set(err, ERR_TLS, "no valid path to our root '%s': %s (certificate %d of the path)",
+            x509_cert_subject(root, subject, sizeof(subject)),
+            X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)),
+            X509_STORE_CTX_get_error_depth(ctx) + 1);
+}
+
+static int prepare(X509_STORE_CTX *ctx, X509_STORE *store, STACK_OF(X509) * chain,
+                   STACK_OF(X509) * root)
+{
+    if (!X509_STORE_CTX_init(ctx, store, sk_X509_value(chain, 0), chain))
+        return -1;
+    X509_STORE_CTX_trusted_stack(ctx, root);
+    X509_STORE_CTX_set_verify_cb(ctx, on_verify_error);
+    /* Every certificate of a bundle is an anchor, self-signed or not: a bundle may name an intermediate. */
+    X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST);
+    X509_VERIFY_PARAM_set_depth(X509_STORE_CTX_get0_param(ctx), CERT_CHAIN_MAX);
+    return 0;
+}
+
+/* The path to this one root, or NULL with *err. */
+static STACK_OF(X509) * find_to(STACK_OF(X509) * chain, const struct trust_bundle *bundle,
+                                size_t index, struct err *err)
+{
+    STACK_OF(X509) *path = NULL;
+    X509_STORE *store = X509_STORE_new();
+    X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    err_set(err, ERR_NOMEM, "out of memory");
+    if (store != NULL && ctx != NULL &&
+        prepare(ctx, store, chain, trust_bundle_root_stack(bundle, index)) == 0) {
+        if (X509_verify_cert(ctx) == 1)
+            path = X509_STORE_CTX_get1_chain(ctx);
+        else if (X509_STORE_CTX_get_error(ctx) != X509_V_ERR_OUT_OF_MEM)
+            set_path_err(ctx, trust_bundle_root_get(bundle, index), err);
+    }
+    X509_STORE_CTX_free(ctx);
+    X509_STORE_free(store);
+    ERR_clear_error();
+    return path;
+}
+
+/* Whether any certificate of the chain says that this root issued it. */
+static bool may_be_issuer(const X509 *root, const STACK_OF(X509) * chain)
+{
+    const X509_NAME *name = X509_get_subject_name(root);
+    for (size_t i = 0; i < sk_X509_num(chain); i++)
+        if (X509_NAME_cmp(X509_get_issuer_name(sk_X509_value(chain, i)), name) == 0)
+            return true;
+    return false;
+}
+
+static void set_no_root_err(const STACK_OF(X509) * chain, const struct trust_bundle *bundle,
+                            struct err *err)
+{
+    const X509 *top = sk_X509_value(chain, sk_X509_num(chain) - 1);
+    char issuer[SUBJECT_TEXT] = "";
+    X509_NAME_oneline(X509_get_issuer_name(top), issuer, sizeof(issuer));
+    ERR_clear_error();
+    err_set(err, ERR_TLS, "issued by '%s', which is none of our %zu root(s) of trust domain '%s'",
+            issuer, trust_bundle_num_roots(bundle), trust_bundle_trust_domain(bundle));
+}
+
+STACK_OF(X509) * x509_path_find(STACK_OF(X509) * chain, const struct trust_bundle *bundle,
+                                int64_t now_ms, struct err *err)
+{
+    STACK_OF(X509) *untimely = NULL; /* leads to a root, but is not valid now */
+    bool was_tried = false;
+    for (size_t i = 0; i < trust_bundle_num_roots(bundle); i++) {
+        if (!may_be_issuer(trust_bundle_root_get(bundle, i), chain))
+            continue;
+        was_tried = true;
+        STACK_OF(X509) *path = find_to(chain, bundle, i, err);
+        if (path == NULL && err->kind == ERR_NOMEM)
+            break;
+        if (path == NULL)
+            continue;
+        int64_t not_before_ms, not_after_ms;
+        enum reason ignored;
+        if (x509_path_check_time(path, now_ms, &not_before_ms, &not_after_ms, &ignored, err) == 0) {
+            sk_X509_pop_free(untimely, X509_free);
+            return path;
+        }
+        if (untimely == NULL)
+            untimely = path;
+        else
+            sk_X509_pop_free(path, X509_free);
+    }
+    if (!was_tried)
+        set_no_root_err(chain, bundle, err);
+    return untimely;
+}
+
+/* -------------------------------------------------------------------------------- checking -- */
+
+int x509_path_check_strength(const STACK_OF(X509) * path, struct err *err)
+{
+    char which[SUBJECT_TEXT + 32];
+    for (size_t i = 0; i + 1 < sk_X509_num(path); i++) {
+        X509 *cert = sk_X509_value(path, i);
+        if (x509_cert_check_key(cert, err) < 0 ||
+            x509_cert_check_signature_algorithm(cert, err) < 0)
+            return err_prefix(err, "%s", describe(path, i, which, sizeof(which)));
+    }
+    return 0;
+}
+
+/* "42 s", "7 min", "3 h", "12 days": one unit is enough to see what kind of mistake it is. */
+static const char *duration(int64_t ms, char *out, size_t size)
+{
+    int64_t s = ms / 1000;
+    if (s < 120)
+        snprintf(out, size, "%lld s", (long long)s);
+    else if (s < 2 * 3600)
+        snprintf(out, size, "%lld min", (long long)(s / 60));
+    else if (s < 2 * 86400)
+        snprintf(out, size, "%lld h", (long long)(s / 3600));
+    else
+        snprintf(out, size, "%lld days", (long long)(s / 86400));
+    return out;
+}
+
+static void set_time_err(const STACK_OF(X509) * path, size_t index, const char *verb, int64_t at_ms,
+                         int64_t now_ms, struct err *err)
+{
+    char which[SUBJECT_TEXT + 32], how_long[32], when[CLOCK_TEXT_MAX];
+    bool is_past = at_ms <= now_ms;
+    err_set(err, ERR_TLS, "%s %s %s%s%s (%s); is a clock wrong?",
+            describe(path, index, which, sizeof(which)), verb, is_past ? "" : "in ",
+            duration(is_past ? now_ms - at_ms : at_ms - now_ms, how_long, sizeof(how_long)),
+            is_past ? " ago" : "", clock_format(at_ms, when));
+}
+
+int x509_path_check_time(const STACK_OF(X509) * path, int64_t now_ms, int64_t *not_before_ms,
+                         int64_t *not_after_ms, enum reason *reason, struct err *err)
+{
+    *not_before_ms = INT64_MIN;
+    *not_after_ms = INT64_MAX;
+    for (size_t i = 0; i < sk_X509_num(path); i++) {
+        char which[SUBJECT_TEXT + 32];
+        int64_t start_ms, end_ms;
+        if (x509_cert_times(sk_X509_value(path, i), &start_ms, &end_ms) < 0) {
+            *reason = REASON_CERT_MALFORMED;
+            return err_set(err, ERR_TLS, "the validity of %s cannot be read",
+                           describe(path, i, which, sizeof(which)));
+        }
+        if (now_ms < start_ms) {
+            *reason = REASON_CERT_NOT_YET_VALID;
+            set_time_err(path, i, "becomes valid", start_ms, now_ms, err);
+            return -1;
+        }
+        /* notAfter itself is still inside (RFC 5280, 4.1.2.5); it has whole seconds. */
+        if (now_ms >= end_ms + 1000) {
+            *reason = REASON_CERT_EXPIRED;
+            set_time_err(path, i, "expired", end_ms, now_ms, err);
+            return -1;
+        }
+        if (start_ms > *not_before_ms)
+            *not_before_ms = start_ms;
+        if (end_ms < *not_after_ms)
+            *not_after_ms = end_ms;
+    }
+    return 0;
+}

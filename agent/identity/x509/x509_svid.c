@@ -1,0 +1,141 @@
+#include "x509_svid.h"
+
+#include <openssl/x509.h>
+#include <string.h>
+
+#include "x509_cert.h"
+#include "x509_leaf.h"
+#include "x509_path.h"
+
+static int refuse(enum reason *reason, enum reason why)
+{
+    *reason = why;
+    return -1;
+}
+
+static int push(STACK_OF(X509) * certs, X509 *cert)
+{
+    if (certs != NULL && sk_X509_push(certs, cert) != 0)
+        return 0;
+    X509_free(cert);
+    return -1;
+}
+
+/* Leaf first. NULL: *reason and *err. */
+static STACK_OF(X509) *
+    parse_chain(const STACK_OF(CRYPTO_BUFFER) * chain, enum reason *reason, struct err *err)
+{
+    STACK_OF(X509) *certs = sk_X509_new_null();
+    size_t num = sk_CRYPTO_BUFFER_num(chain);
+    for (size_t i = 0; i < num; i++) {
+        X509 *cert = x509_cert_parse(sk_CRYPTO_BUFFER_value(chain, i));
+        if (cert == NULL || !x509_cert_is_readable(cert)) {
+            err_set(err, ERR_TLS, "certificate %zu of %zu cannot be read", i + 1, num);
+            *reason = REASON_CERT_MALFORMED;
+            X509_free(cert);
+            goto fail;
+        }
+        if (push(certs, cert) < 0) {
+            err_set(err, ERR_NOMEM, "out of memory");
+            *reason = REASON_NO_MEMORY;
+            goto fail;
+        }
+    }
+    return certs;
+
+fail:
+    sk_X509_pop_free(certs, X509_free);
+    return NULL;
+}
+
+static int check_size(const STACK_OF(CRYPTO_BUFFER) * chain, enum reason *reason, struct err *err)
+{
+    size_t num = chain == NULL ? 0 : sk_CRYPTO_BUFFER_num(chain);
+    if (num == 0) {
+        err_set(err, ERR_TLS, "there is no certificate");
+        return refuse(reason, REASON_CERT_MALFORMED);
+    }
+    if (num > CERT_CHAIN_MAX) {
+        err_set(err, ERR_TLS, "%zu certificates; at most %d are accepted", num, CERT_CHAIN_MAX);
+        return refuse(reason, REASON_CERT_MALFORMED);
+    }
+    for (size_t i = 0; i < num; i++) {
+        size_t len = CRYPTO_BUFFER_len(sk_CRYPTO_BUFFER_value(chain, i));
+        if (len > CERT_DER_MAX) {
+            err_set(err, ERR_TLS, "certificate %zu has %zu bytes; at most %d are accepted", i + 1,
+                    len, CERT_DER_MAX);
+            return refuse(reason, REASON_CERT_MALFORMED);
+        }
+    }
+    return 0;
+}
+
+static const struct trust_bundle *find_bundle(const struct x509_svid_check *check,
+                                              const char *trust_domain)
+{
+    for (size_t i = 0; i < check->num_bundles; i++)
+        if (strcmp(trust_bundle_trust_domain(check->bundles[i]), trust_domain) == 0)
+            return check->bundles[i];
+    return NULL;
+}
+
+/* What is wrong with the way to the root, or with the leaf's permissions, or with the time. */
+static int check_path(const struct x509_svid_check *check, STACK_OF(X509) * certs,
+                      const struct trust_bundle *bundle, struct x509_svid_facts *facts,
+                      enum reason *reason, struct err *err)
+{
+    STACK_OF(X509) *path = x509_path_find(certs, bundle, check->now_ms, err);
+    if (path == NULL)
+        return refuse(reason, err->kind == ERR_NOMEM ? REASON_NO_MEMORY : REASON_CERT_UNTRUSTED);
+    int result = -1;
+    if (x509_path_check_strength(path, err) < 0)
+        *reason = REASON_CERT_WEAK;
+    else if (x509_leaf_check_usage(sk_X509_value(certs, 0), check->rules, err) < 0)
+        *reason = REASON_CERT_KEY_USAGE;
+    else
+        result = x509_path_check_time(path, check->now_ms, &facts->not_before_ms,
+                                      &facts->not_after_ms, reason, err);
+    sk_X509_pop_free(path, X509_free);
+    return result;
+}
+
+static int check_leaf_and_path(const struct x509_svid_check *check, STACK_OF(X509) * certs,
+                               struct x509_svid_facts *facts, enum reason *reason, struct err *err)
+{
+    if (x509_cert_is_ca(sk_X509_value(certs, 0))) {
+        err_set(err, ERR_TLS, "the certificate of '%s' is a CA certificate", facts->id.uri);
+        return refuse(reason, REASON_CERT_IS_CA);
+    }
+    const struct trust_bundle *bundle = find_bundle(check, facts->id.trust_domain);
+    if (bundle == NULL) {
+        err_set(err, ERR_TLS, "the certificate claims '%s'; we trust nobody of trust domain '%s'",
+                facts->id.uri, facts->id.trust_domain);
+        return refuse(reason, REASON_CERT_WRONG_TRUST_DOMAIN);
+    }
+    if (check_path(check, certs, bundle, facts, reason, err) < 0)
+        return err_prefix(err, "certificate of '%s'", facts->id.uri);
+    return 0;
+}
+
+int x509_svid_verify(const struct x509_svid_check *check, struct x509_svid_facts *facts,
+                     enum reason *reason, struct err *err)
+{
+    *facts = (struct x509_svid_facts){0};
+    if (check_size(check->chain, reason, err) < 0)
+        return -1;
+    STACK_OF(X509) *certs = parse_chain(check->chain, reason, err);
+    if (certs == NULL)
+        return -1;
+
+    X509 *leaf = sk_X509_value(certs, 0);
+    const CRYPTO_BUFFER *der = sk_CRYPTO_BUFFER_value(check->chain, 0);
+    x509_cert_serial(leaf, facts->serial);
+    x509_cert_fingerprint(CRYPTO_BUFFER_data(der), CRYPTO_BUFFER_len(der), facts->fingerprint);
+    int result = x509_leaf_read_id(leaf, &facts->id, reason, err);
+    if (result == 0)
+        result = check_leaf_and_path(check, certs, facts, reason, err);
+    if (result < 0)
+        spiffe_id_done(&facts->id);
+    sk_X509_pop_free(certs, X509_free);
+    return result;
+}
