@@ -72,9 +72,10 @@ void tls_conn_free(struct tls_conn *conn); /* NULL is ignored */
 
 /*
  * Feeds `len` bytes from the peer, which are all consumed, and appends the plaintext that they
- * complete to `plain`: at most `len` bytes. May fill the output, also when the connection is open.
- * After TLS_PEER_CLOSED and TLS_FAILED the bytes are dropped. Plaintext that came before a failure
- * stays in `plain`. Returns the new status.
+ * complete to `plain`: at most `len` bytes and one record (16 KiB), whose beginning may have come
+ * earlier. May fill the output, also when the connection is open. After TLS_PEER_CLOSED and
+ * TLS_FAILED the bytes are dropped. Plaintext that came before a failure stays in `plain`. Returns
+ * the new status.
  */
 enum tls_status tls_conn_recv(struct tls_conn *conn, const uint8_t *bytes, size_t len,
                               struct buf *plain);

@@ -1,0 +1,22 @@
+/*
+ * What verification needs of its connection, and what it tells it. Private to tls.
+ */
+#ifndef REMORA_TLS_CONN_VERIFY_H
+#define REMORA_TLS_CONN_VERIFY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tls_conn.h"
+#include "tls_context_ssl.h"
+
+int64_t tls_conn_now_ms(const struct tls_conn *conn);
+
+/* Whether `uri` is among the expected identities; if not, the first of them, lent, and how many there are. */
+bool tls_conn_expects(const struct tls_conn *conn, const char *uri, const char **first,
+                      size_t *num);
+
+void tls_conn_accept_peer(struct tls_conn *conn, struct peer_cert *peer); /* takes the reference */
+void tls_conn_refuse_peer(struct tls_conn *conn, enum reason reason, const struct err *err);
+
+#endif

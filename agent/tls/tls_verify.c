@@ -1,0 +1,101 @@
+#include "tls_verify.h"
+
+#include <arpa/inet.h>
+#include <openssl/pool.h>
+#include <openssl/x509.h>
+#include <string.h>
+
+#include "peer_cert.h"
+#include "tls_alert.h"
+#include "tls_conn_verify.h"
+
+/* NULL: *reason and *err. */
+static struct peer_cert *verify_chain(const struct tls_conn *conn, const SSL *ssl,
+                                      enum reason *reason, struct err *err)
+{
+    struct peer_cert_der ders[CERT_CHAIN_MAX + 1]; /* one more than allowed, to be refused for it */
+    const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(ssl);
+    size_t num = chain == NULL ? 0 : sk_CRYPTO_BUFFER_num(chain);
+    if (num > CERT_CHAIN_MAX + 1)
+        num = CERT_CHAIN_MAX + 1;
+    for (size_t i = 0; i < num; i++) {
+        const CRYPTO_BUFFER *der = sk_CRYPTO_BUFFER_value(chain, i);
+        ders[i] = (struct peer_cert_der){CRYPTO_BUFFER_data(der), CRYPTO_BUFFER_len(der)};
+    }
+    struct tls_context *context = tls_conn_context(conn);
+    struct peer_cert_check check = {
+        .chain = ders,
+        .num_certs = num,
+        .role = SSL_is_server(ssl) ? PEER_CERT_CLIENT : PEER_CERT_SERVER,
+        .rules = *tls_context_rules(context),
+        .now_ms = tls_conn_now_ms(conn),
+    };
+    check.bundles = identity_bundles(tls_context_identity(context), &check.num_bundles);
+    return peer_cert_verify(&check, reason, err);
+}
+
+static int check_expected(const struct tls_conn *conn, const struct peer_cert *peer,
+                          struct err *err)
+{
+    const char *first;
+    size_t num;
+    if (tls_conn_expects(conn, peer->id.uri, &first, &num))
+        return 0;
+    if (num == 1)
+        return err_set(err, ERR_TLS, "expected '%.160s', found '%.160s'", first, peer->id.uri);
+    return err_set(err, ERR_TLS, "expected '%.160s' or one of %zu others, found '%.160s'", first,
+                   num - 1, peer->id.uri);
+}
+
+enum ssl_verify_result_t tls_verify_peer(SSL *ssl, uint8_t *out_alert)
+{
+    struct tls_conn *conn = SSL_get_app_data(ssl);
+    struct err err = {0};
+    enum reason reason = REASON_TLS_FAILED;
+    struct peer_cert *peer = verify_chain(conn, ssl, &reason, &err);
+    if (peer != NULL && !SSL_is_server(ssl) && check_expected(conn, peer, &err) < 0) {
+        reason = REASON_IDENTITY_MISMATCH;
+        peer_cert_unref(peer);
+        peer = NULL;
+    }
+    if (peer == NULL) {
+        *out_alert = tls_alert_for(reason);
+        tls_conn_refuse_peer(conn, reason, &err);
+        return ssl_verify_invalid;
+    }
+    tls_conn_accept_peer(conn, peer);
+    return ssl_verify_ok;
+}
+
+enum reason tls_verify_explain_named(const SSL *ssl, const char *server_name, struct err *err)
+{
+    long result = SSL_get_verify_result(ssl);
+    switch (result) {
+    case X509_V_OK:
+    case X509_V_ERR_INVALID_CALL: /* it did not come to that */
+        return REASON_DONE;
+    case X509_V_ERR_HOSTNAME_MISMATCH:
+    case X509_V_ERR_IP_ADDRESS_MISMATCH:
+        err_set(err, ERR_TLS, "the server's certificate is not for '%.200s'", server_name);
+        return REASON_IDENTITY_MISMATCH;
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+        err_set(err, ERR_TLS, "the certificate of '%.200s' has expired; is a clock wrong?",
+                server_name);
+        return REASON_CERT_EXPIRED;
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        err_set(err, ERR_TLS, "the certificate of '%.200s' is not valid yet; is a clock wrong?",
+                server_name);
+        return REASON_CERT_NOT_YET_VALID;
+    default:
+        err_set(err, ERR_TLS, "the certificate of '%.200s' does not lead to our roots: %s",
+                server_name, X509_verify_cert_error_string(result));
+        return REASON_CERT_UNTRUSTED;
+    }
+}
+
+bool tls_verify_is_address(const char *server_name)
+{
+    struct in6_addr address;
+    return inet_pton(AF_INET, server_name, &address) == 1 ||
+           inet_pton(AF_INET6, server_name, &address) == 1;
+}
