@@ -28,8 +28,7 @@ int net_loop_free(struct net_loop *loop);
 /* The loop's idea of now, monotonic; updated once per iteration. */
 uint64_t net_loop_now_ms(const struct net_loop *loop);
 
-/* -------------------------------------------------------------------------------------------------------------
- * timers -- */
+/* ----------------------------------------------------------------------------------- timers -- */
 
 struct net_timer;
 
@@ -44,8 +43,7 @@ void net_timer_stop(struct net_timer *timer);
 /* Stops and frees; no callback afterwards; may be called inside the callback. NULL is ignored. */
 void net_timer_free(struct net_timer *timer);
 
-/* ------------------------------------------------------------------------------------------------------
- * deferred tasks -- */
+/* --------------------------------------------------------------------------- deferred tasks -- */
 
 /*
  * Work that is done once, at the end of the current round of I/O and before the loop sleeps:
@@ -54,15 +52,14 @@ void net_timer_free(struct net_timer *timer);
 struct net_task {
     void (*run)(void *owner);
     void *owner;
-    struct net_task *next;  /* private */
-    struct net_task **prev; /* private; NULL when not scheduled */
+    struct net_task *next; /* private */
+    struct net_task *prev; /* private; NULL when not scheduled */
 };
 
 void net_task_schedule(struct net_loop *loop, struct net_task *task); /* idempotent */
 void net_task_cancel(struct net_task *task);                          /* idempotent */
 
-/* ------------------------------------------------------------------------------------- wake-up
- * from another thread -- */
+/* -------------------------------------------------------------- wake-up from another thread -- */
 
 struct net_wake;
 
@@ -73,8 +70,7 @@ struct net_wake *net_wake_new(struct net_loop *loop, void (*on_wake)(void *owner
 void net_wake_send(struct net_wake *wake);
 void net_wake_free(struct net_wake *wake); /* on the loop's thread */
 
-/* -------------------------------------------------------------------------- descriptors, signals
- * and files of others -- */
+/* ------------------------------------------------- descriptors, signals and files of others -- */
 
 struct net_poll;
 

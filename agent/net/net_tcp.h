@@ -14,6 +14,7 @@
 #include "stream.h"
 
 enum {
+    NET_READ_LIMIT = 256 * 1024,  /* what net_tcp_set_read_size can ask for */
     NET_READ_MAX = 4 * 16384 - 9, /* bytes read at once: with an HTTP/2 frame header in front,
                                      exactly four full TLS records */
 };
@@ -25,6 +26,13 @@ struct net_tcp_options {
     uint32_t user_timeout_ms; /* TCP_USER_TIMEOUT; 0: the kernel's */
 };
 
+/*
+ * A stream with these properties of its own:
+ *  - A reset or timeout is noticed by reading and by writing. While reading is stopped and nothing is queued nobody looks at the
+ *    socket, and it is noticed by whichever comes next; the same holds after on_eof, when only a write can tell.
+ *  - When a write fails while received bytes wait to be read, on_failed comes after them. Where reading is stopped it thus comes only
+ *    once the owner reads on; the owner's idle timer covers the rest. Meanwhile what is written is dropped.
+ */
 struct net_tcp; /* its first member is the struct stream: net_tcp_stream() is free */
 
 struct stream *net_tcp_stream(struct net_tcp *tcp);
@@ -37,13 +45,18 @@ const struct addr *net_tcp_local(const struct net_tcp *tcp);
  */
 int net_tcp_original_destination(const struct net_tcp *tcp, struct addr *out, struct err *err);
 
+/*
+ * Bytes that one read may take from now on, 1 to NET_READ_LIMIT; NET_READ_MAX unless set. All connections of a loop read into one
+ * buffer, so that a larger size costs no memory.
+ */
+void net_tcp_set_read_size(struct net_tcp *tcp, size_t len);
+
 /* Makes a connected socket pair's end or any connected descriptor a stream (tests). Takes `fd` on
  * success. */
 struct net_tcp *net_tcp_from_fd(struct net_loop *loop, int fd,
                                 const struct net_tcp_options *options, struct err *err);
 
-/* ----------------------------------------------------------------------------------------------------------
- * connecting -- */
+/* ------------------------------------------------------------------------------- connecting -- */
 
 struct net_connect;
 
@@ -63,8 +76,7 @@ struct net_connect *net_connect_start(struct net_loop *loop, const struct addr *
 /* Not after `done`. `done` will not be called. NULL is ignored. */
 void net_connect_cancel(struct net_connect *connect);
 
-/* -----------------------------------------------------------------------------------------------------------
- * listening -- */
+/* -------------------------------------------------------------------------------- listening -- */
 
 struct net_listener;
 

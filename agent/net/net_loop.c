@@ -1,0 +1,107 @@
+#include "net_loop_impl.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "net_chunk.h"
+#include "net_err.h"
+#include "net_tcp.h"
+
+static void on_before_io(uv_prepare_t *handle)
+{
+    net_task_run_all(handle->data);
+}
+
+static void on_after_io(uv_check_t *handle)
+{
+    net_task_run_all(handle->data);
+}
+
+static void init_phases(struct net_loop *loop)
+{
+    uv_prepare_init(&loop->uv, &loop->before_io);
+    uv_check_init(&loop->uv, &loop->after_io);
+    uv_idle_init(&loop->uv, &loop->awake);
+    loop->before_io.data = loop->after_io.data = loop;
+    uv_prepare_start(&loop->before_io, on_before_io);
+    uv_check_start(&loop->after_io, on_after_io);
+    /* The loop ends when nobody else has anything left. */
+    uv_unref((uv_handle_t *)&loop->before_io);
+    uv_unref((uv_handle_t *)&loop->after_io);
+}
+
+struct net_loop *net_loop_new(struct err *err)
+{
+    struct net_loop *loop = calloc(1, sizeof(*loop));
+    uint8_t *scratch = malloc(NET_READ_LIMIT);
+    int rc;
+    if (loop == NULL || scratch == NULL) {
+        err_set(err, ERR_NOMEM, "event loop: out of memory");
+        goto fail;
+    }
+    rc = uv_loop_init(&loop->uv);
+    if (rc < 0) {
+        net_err_set(err, rc, "event loop");
+        goto fail;
+    }
+    loop->scratch = scratch;
+    net_task_init_ring(&loop->tasks);
+    init_phases(loop);
+    return loop;
+
+fail:
+    free(scratch);
+    free(loop);
+    return NULL;
+}
+
+void net_loop_run(struct net_loop *loop)
+{
+    uv_run(&loop->uv, UV_RUN_DEFAULT);
+}
+
+void net_loop_stop(struct net_loop *loop)
+{
+    uv_stop(&loop->uv);
+}
+
+uint64_t net_loop_now_ms(const struct net_loop *loop)
+{
+    return uv_now(&loop->uv);
+}
+
+static void close_phases(struct net_loop *loop)
+{
+    uv_close((uv_handle_t *)&loop->before_io, NULL);
+    uv_close((uv_handle_t *)&loop->after_io, NULL);
+    uv_close((uv_handle_t *)&loop->awake, NULL);
+}
+
+static void count_open(uv_handle_t *handle, void *arg)
+{
+    int *num_open = arg;
+    *num_open += !uv_is_closing(handle);
+}
+
+int net_loop_free(struct net_loop *loop)
+{
+    if (loop == NULL)
+        return 0;
+    close_phases(loop);
+    int num_open = 0;
+    uv_walk(&loop->uv, count_open, &num_open);
+    /* Running on would call back to owners who may be gone. */
+    if (num_open > 0)
+        return num_open;
+
+    /* A net_loop_stop that came after the last run ends the first of these at once. */
+    while (uv_loop_alive(&loop->uv))
+        uv_run(&loop->uv, UV_RUN_DEFAULT);
+    int rc = uv_loop_close(&loop->uv);
+    assert(rc == 0);
+    (void)rc;
+    net_chunk_free_spares(loop);
+    free(loop->scratch);
+    free(loop);
+    return 0;
+}
