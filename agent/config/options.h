@@ -43,9 +43,9 @@ struct option_spec {
     const char *const *choices;              /* of ENUM; ends with NULL */
     const char *aliases[OPTION_ALIASES_MAX]; /* environment variables that are read too, when
                                                 PREFIX_NAME is not set */
-    const char
-        *section;     /* heading in help and documentation; options of one section stand together */
-    const char *help; /* one or more sentences, with the reason of the default */
+    bool command_only; /* a flag and nothing else: makes no sense in the environment or in a file */
+    const char *section; /* heading in texts; options of one section stand together */
+    const char *help;    /* one or more sentences, with the reason of the default */
 };
 
 struct option_table {
@@ -53,7 +53,7 @@ struct option_table {
     const char *description; /* one sentence, for help and documentation */
     const char *env_prefix;  /* "REMORA_" */
     const char
-        *config_name; /* the option that names the YAML file, of type PATH; NULL: there is none */
+        *config_name; /* the option of type PATH that names the YAML file; NULL: there is none */
     const struct option_spec *specs;
     size_t num_specs;
 };
@@ -107,7 +107,7 @@ const char *options_unknown_variable(const struct options *options, size_t *inde
 /* Appends a text to `out`. 0, or -1 when out of memory. */
 int options_help(const struct option_table *table, struct buf *out);     /* --help */
 int options_markdown(const struct option_table *table, struct buf *out); /* a page of docs/ */
-int options_report(const struct options *options,
-                   struct buf *out); /* --check-config: what is in force, and from where */
+/* For --check-config: what is in force, as a YAML file that would give the same, and from where. */
+int options_report(const struct options *options, struct buf *out);
 
 #endif

@@ -1,0 +1,653 @@
+#include "agent_config.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    SECOND = 1000,
+    MINUTE = 60 * SECOND,
+    HOUR = 60 * MINUTE,
+    DAY = 24 * HOUR,
+    KIB = 1024,
+    MIB = 1024 * KIB,
+    HTTP2_FRAME_MIN = 16384,        /* RFC 9113, 6.5.2 */
+    HTTP2_FRAME_MAX = 16 * MIB - 1, /* RFC 9113, 6.5.2 */
+    HTTP2_WINDOW_MIN = 65535,       /* RFC 9113, 6.9.2: what a connection starts with */
+    HTTP2_WINDOW_MAX = 0x7fffffff,  /* RFC 9113, 6.9.1 */
+};
+
+static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const formats[] = {"text", "json", NULL};
+static const char *const access_logs[] = {"off", "text", "json", NULL};
+static const char *const inbound_modes[] = {"strict", "permissive", NULL};
+static const char *const outbound_policies[] = {"allow-any", "registry-only", NULL};
+static const char *const cert_sources[] = {"istio-ca", "files", NULL};
+
+#define FIELD(name_) .offset = offsetof(struct agent_config, name_)
+
+#define PROGRAM      "Program"
+#define IDENTITY     "Who we are"
+#define LISTENERS    "Listeners"
+#define POLICY       "Policy"
+#define DISCOVERY    "Discovery"
+#define CERTIFICATES "Certificates"
+#define TIMERS       "Timers"
+#define HTTP2        "HTTP/2 and the pool"
+#define TCP          "TCP"
+#define LIMITS       "Limits"
+
+static const struct option_spec specs[] = {
+    {.name = "help",
+     .type = OPTION_BOOL,
+     FIELD(help),
+     .default_value = "false",
+     .command_only = true,
+     .section = PROGRAM,
+     .help = "Print this text and exit."},
+    {.name = "help-markdown",
+     .type = OPTION_BOOL,
+     FIELD(help_markdown),
+     .default_value = "false",
+     .command_only = true,
+     .section = PROGRAM,
+     .help = "Print this text as a Markdown page and exit."},
+    {.name = "version",
+     .type = OPTION_BOOL,
+     FIELD(version),
+     .default_value = "false",
+     .command_only = true,
+     .section = PROGRAM,
+     .help = "Print the version and exit."},
+    {.name = "check-config",
+     .type = OPTION_BOOL,
+     FIELD(check_config),
+     .default_value = "false",
+     .command_only = true,
+     .section = PROGRAM,
+     .help =
+         "Say what is wrong with the configuration, or print what is in force and where it comes "
+         "from, and exit."},
+    {.name = "config",
+     .type = OPTION_PATH,
+     FIELD(config_file),
+     .default_value = "",
+     .section = PROGRAM,
+     .help = "YAML file whose keys are the names of these options."},
+    {.name = "allow-root",
+     .type = OPTION_BOOL,
+     FIELD(allow_root),
+     .default_value = "false",
+     .section = PROGRAM,
+     .help = "Start although the user is root. The agent needs no privilege, and the capture rules "
+             "tell "
+             "its traffic from the application's by its user."},
+    {.name = "workers",
+     .type = OPTION_U32,
+     FIELD(workers),
+     .default_value = "1",
+     .min = 1,
+     .max = 256,
+     .section = PROGRAM,
+     .help = "Threads that carry traffic. One is enough for several Gbit/s; more help only where "
+             "the pod "
+             "has that many cores to spare."},
+    {.name = "log-level",
+     .type = OPTION_ENUM,
+     FIELD(log_level),
+     .default_value = "info",
+     .choices = levels,
+     .section = PROGRAM,
+     .help = "Least severe messages of the agent's own log (stderr)."},
+    {.name = "log-format",
+     .type = OPTION_ENUM,
+     FIELD(log_format),
+     .default_value = "text",
+     .choices = formats,
+     .section = PROGRAM,
+     .help = "Form of the agent's own log."},
+    {.name = "access-log",
+     .type = OPTION_ENUM,
+     FIELD(access_log),
+     .default_value = "text",
+     .choices = access_logs,
+     .section = PROGRAM,
+     .help = "Form of the access log (stdout): one line a connection."},
+
+    {.name = "pod-name",
+     .type = OPTION_TEXT,
+     FIELD(pod_name),
+     .default_value = "",
+     .aliases = {"POD_NAME"},
+     .section = IDENTITY,
+     .help = "This pod's name. Required: discovery knows the pod by name, namespace and service "
+             "account."},
+    {.name = "pod-namespace",
+     .type = OPTION_TEXT,
+     FIELD(pod_namespace),
+     .default_value = "",
+     .aliases = {"POD_NAMESPACE"},
+     .section = IDENTITY,
+     .help = "This pod's namespace. Required."},
+    {.name = "service-account",
+     .type = OPTION_TEXT,
+     FIELD(service_account),
+     .default_value = "default",
+     .aliases = {"SERVICE_ACCOUNT"},
+     .section = IDENTITY,
+     .help = "This pod's service account; Kubernetes gives pods "
+             "\"default\" where nothing is said."},
+    {.name = "trust-domain",
+     .type = OPTION_TEXT,
+     FIELD(trust_domain),
+     .default_value = "cluster.local",
+     .aliases = {"TRUST_DOMAIN"},
+     .section = IDENTITY,
+     .help = "The mesh's trust domain; peers of any other are refused. "
+             "Istio's default."},
+    {.name = "cluster-id",
+     .type = OPTION_TEXT,
+     FIELD(cluster_id),
+     .default_value = "Kubernetes",
+     .aliases = {"CLUSTER_ID", "ISTIO_META_CLUSTER_ID"},
+     .section = IDENTITY,
+     .help = "The cluster's name, told to the control plane and to peers. Istio's default."},
+    {.name = "network",
+     .type = OPTION_TEXT,
+     FIELD(network),
+     .default_value = "",
+     .aliases = {"NETWORK"},
+     .section = IDENTITY,
+     .help =
+         "The network that this pod is in; addresses are looked up in it. Meshes of one network "
+         "leave it empty."},
+    {.name = "node-name",
+     .type = OPTION_TEXT,
+     FIELD(node_name),
+     .default_value = "",
+     .aliases = {"NODE_NAME"},
+     .section = IDENTITY,
+     .help = "The node that this pod is on, told to the control plane."},
+    {.name = "instance-ip",
+     .type = OPTION_TEXT,
+     FIELD(instance_ip),
+     .default_value = "",
+     .aliases = {"INSTANCE_IP"},
+     .section = IDENTITY,
+     .help = "This pod's address, told to the control plane."},
+
+    {.name = "ipv6",
+     .type = OPTION_BOOL,
+     FIELD(ipv6),
+     .default_value = "true",
+     .aliases = {"IPV6_ENABLED"},
+     .section = LISTENERS,
+     .help =
+         "Listen on IPv6 as well. Where the kernel has no IPv6 this falls back to IPv4 by itself."},
+    {.name = "outbound-port",
+     .type = OPTION_PORT,
+     FIELD(outbound_port),
+     .default_value = "15001",
+     .section = LISTENERS,
+     .help = "Loopback port to which the application's outgoing connections are redirected."},
+    {.name = "inbound-port",
+     .type = OPTION_PORT,
+     FIELD(inbound_port),
+     .default_value = "15006",
+     .section = LISTENERS,
+     .help = "Port to which plaintext connections to the application are redirected."},
+    {.name = "hbone-port",
+     .type = OPTION_PORT,
+     FIELD(hbone_port),
+     .default_value = "15008",
+     .section = LISTENERS,
+     .help = "Port for tunnels (HBONE) from other agents. Peers expect 15008."},
+    {.name = "readiness-port",
+     .type = OPTION_PORT,
+     FIELD(readiness_port),
+     .default_value = "15021",
+     .section = LISTENERS,
+     .help = "Port for /healthz/ready."},
+    {.name = "metrics-port",
+     .type = OPTION_PORT,
+     FIELD(metrics_port),
+     .default_value = "15020",
+     .section = LISTENERS,
+     .help = "Port for /metrics and /stats/prometheus."},
+
+    {.name = "inbound-mode",
+     .type = OPTION_ENUM,
+     FIELD(inbound_mode),
+     .default_value = "strict",
+     .choices = inbound_modes,
+     .section = POLICY,
+     .help = "What happens to plaintext connections to the application: refused, "
+             "or subject to the policies like any other."},
+    {.name = "outbound-policy",
+     .type = OPTION_ENUM,
+     FIELD(outbound_policy),
+     .default_value = "allow-any",
+     .choices = outbound_policies,
+     .section = POLICY,
+     .help = "What happens to connections to addresses that discovery does "
+             "not know: passed through in clear, or refused."},
+
+    {.name = "local-file",
+     .type = OPTION_PATH,
+     FIELD(local_file),
+     .default_value = "",
+     .aliases = {"LOCAL_XDS_PATH"},
+     .section = DISCOVERY,
+     .help =
+         "YAML file of workloads, services and policies; reloaded when it changes. Required: it is "
+         "the source of discovery."},
+
+    {.name = "cert-source",
+     .type = OPTION_ENUM,
+     FIELD(cert_source),
+     .default_value = "istio-ca",
+     .choices = cert_sources,
+     .section = CERTIFICATES,
+     .help = "Where this pod's certificate comes from: Istio's CA (or any that speaks its "
+             "CreateCertificate), or files that somebody else keeps fresh."},
+    {.name = "ca-address",
+     .type = OPTION_TEXT,
+     FIELD(ca_address),
+     .default_value = "istiod.istio-system.svc:15012",
+     .aliases = {"CA_ADDRESS"},
+     .section = CERTIFICATES,
+     .help = "host:port of the CA; https:// in front is accepted."},
+    {.name = "ca-root-file",
+     .type = OPTION_PATH,
+     FIELD(ca_root_file),
+     .default_value = "/var/run/secrets/istio/root-cert.pem",
+     .aliases = {"CA_ROOT_CA"},
+     .section = CERTIFICATES,
+     .help = "PEM file of the roots by which the CA's own server certificate is verified."},
+    {.name = "ca-server-name",
+     .type = OPTION_TEXT,
+     FIELD(ca_server_name),
+     .default_value = "",
+     .section = CERTIFICATES,
+     .help =
+         "DNS name that the CA's server certificate has to carry. Where nothing is said: the host "
+         "of ca-address."},
+    {.name = "token-file",
+     .type = OPTION_PATH,
+     FIELD(token_file),
+     .default_value = "/var/run/secrets/tokens/istio-token",
+     .section = CERTIFICATES,
+     .help = "Bearer token by which the CA knows this pod; read anew for each call, for Kubernetes "
+             "replaces it."},
+    {.name = "cert-ttl",
+     .type = OPTION_DURATION,
+     FIELD(cert_ttl_ms),
+     .default_value = "24h",
+     .min = 10 * SECOND,
+     .max = (uint64_t)90 * DAY,
+     .aliases = {"SECRET_TTL"},
+     .section = CERTIFICATES,
+     .help = "Lifetime asked of the CA, which "
+             "may give less. Renewed at about half of it. Istio's default."},
+    {.name = "cert-file",
+     .type = OPTION_PATH,
+     FIELD(cert_file),
+     .default_value = "",
+     .section = CERTIFICATES,
+     .help = "PEM file of the certificate chain, leaf first. Required with cert-source files."},
+    {.name = "key-file",
+     .type = OPTION_PATH,
+     FIELD(key_file),
+     .default_value = "",
+     .section = CERTIFICATES,
+     .help = "PEM file of the private key. Required with cert-source files."},
+    {.name = "trust-bundle-file",
+     .type = OPTION_PATH,
+     FIELD(trust_bundle_file),
+     .default_value = "",
+     .section = CERTIFICATES,
+     .help = "PEM file of the roots by which peers are verified. Required with cert-source files."},
+
+    {.name = "connect-timeout",
+     .type = OPTION_DURATION,
+     FIELD(connect_timeout_ms),
+     .default_value = "10s",
+     .min = 100,
+     .max = 5 * MINUTE,
+     .section = TIMERS,
+     .help = "For a TCP connection to the application or to a peer. ztunnel's."},
+    {.name = "tls-timeout",
+     .type = OPTION_DURATION,
+     FIELD(tls_timeout_ms),
+     .default_value = "10s",
+     .min = 100,
+     .max = 5 * MINUTE,
+     .section = TIMERS,
+     .help = "For a TLS handshake, on both sides. A handshake takes milliseconds; what "
+             "takes longer is stuck or hostile."},
+    {.name = "tunnel-answer-timeout",
+     .type = OPTION_DURATION,
+     FIELD(tunnel_answer_timeout_ms),
+     .default_value = "15s",
+     .min = 100,
+     .max = 10 * MINUTE,
+     .section = TIMERS,
+     .help = "For the peer's answer to a tunnel request. The peer first "
+             "connects to its application, for which it has 10s, so this has to be more."},
+    {.name = "idle-timeout",
+     .type = OPTION_DURATION,
+     FIELD(idle_timeout_ms),
+     .default_value = "1h",
+     .min = 0,
+     .max = (uint64_t)30 * DAY,
+     .section = TIMERS,
+     .help = "A connection without a byte in either direction for this long is "
+             "closed. As long as Envoy's, since applications pool connections; peers that are gone "
+             "are found by keepalive much "
+             "earlier."},
+    {.name = "drain-timeout",
+     .type = OPTION_DURATION,
+     FIELD(drain_timeout_ms),
+     .default_value = "5s",
+     .min = 0,
+     .max = 1 * HOUR,
+     .aliases = {"CONNECTION_TERMINATION_DEADLINE"},
+     .section = TIMERS,
+     .help = "How long live connections "
+             "may go on after SIGTERM. Derived from termination-grace-period where that is known "
+             "and this is not set."},
+    {.name = "termination-grace-period",
+     .type = OPTION_U32,
+     FIELD(termination_grace_s),
+     .default_value = "0",
+     .min = 0,
+     .max = 86400,
+     .aliases = {"TERMINATION_GRACE_PERIOD_SECONDS"},
+     .section = TIMERS,
+     .help = "The pod's "
+             "terminationGracePeriodSeconds; 0 where it is not known. Of g seconds, draining gets "
+             "g-5 when g is above 10, else g-1, "
+             "so that the agent ends by itself before it is killed."},
+
+    {.name = "http2-ping-interval",
+     .type = OPTION_DURATION,
+     FIELD(http2_ping_interval_ms),
+     .default_value = "10s",
+     .min = 1 * SECOND,
+     .max = 1 * HOUR,
+     .section = HTTP2,
+     .help = "Between PINGs on a tunnel connection. ztunnel's."},
+    {.name = "http2-ping-timeout",
+     .type = OPTION_DURATION,
+     FIELD(http2_ping_timeout_ms),
+     .default_value = "20s",
+     .min = 1 * SECOND,
+     .max = 1 * HOUR,
+     .section = HTTP2,
+     .help = "For the answer to a PING; then the peer is given up. "
+             "ztunnel's."},
+    {.name = "http2-stream-window",
+     .type = OPTION_SIZE,
+     FIELD(http2_stream_window),
+     .default_value = "1MiB",
+     .min = HTTP2_WINDOW_MIN,
+     .max = HTTP2_WINDOW_MAX,
+     .aliases = {"HTTP2_STREAM_WINDOW_SIZE"},
+     .section = HTTP2,
+     .help = "Bytes that a peer may send on one stream before the application takes them. Enough "
+             "for 10 Gbit/s at 0.8 ms; "
+             "more costs memory when an application reads slowly."},
+    {.name = "http2-connection-window",
+     .type = OPTION_SIZE,
+     FIELD(http2_connection_window),
+     .default_value = "16MiB",
+     .min = HTTP2_WINDOW_MIN,
+     .max = HTTP2_WINDOW_MAX,
+     .aliases = {"HTTP2_CONNECTION_WINDOW_SIZE"},
+     .section = HTTP2,
+     .help = "The same for all streams of one connection together; several times the stream "
+             "window, so that a few slow "
+             "applications do not stop the others. ztunnel's."},
+    {.name = "http2-frame-size",
+     .type = OPTION_SIZE,
+     FIELD(http2_frame_size),
+     .default_value = "64KiB",
+     .min = HTTP2_FRAME_MIN,
+     .max = HTTP2_FRAME_MAX,
+     .aliases = {"HTTP2_FRAME_SIZE"},
+     .section = HTTP2,
+     .help = "Largest DATA frame that a peer may send: four TLS records, beyond which larger "
+             "frames save nothing that can be "
+             "measured."},
+    {.name = "http2-max-streams",
+     .type = OPTION_U32,
+     FIELD(http2_max_streams),
+     .default_value = "200",
+     .min = 1,
+     .max = 100000,
+     .section = HTTP2,
+     .help = "Streams that a peer may have open on one connection. ztunnel's."},
+    {.name = "pool-max-streams",
+     .type = OPTION_U32,
+     FIELD(pool_max_streams),
+     .default_value = "100",
+     .min = 1,
+     .max = 100000,
+     .aliases = {"POOL_MAX_STREAMS_PER_CONNECTION"},
+     .section = HTTP2,
+     .help =
+         "Streams that this agent opens "
+         "on one connection before it makes another; never more than the peer permits. ztunnel's."},
+    {.name = "pool-idle-timeout",
+     .type = OPTION_DURATION,
+     FIELD(pool_idle_timeout_ms),
+     .default_value = "5m",
+     .min = 1 * SECOND,
+     .max = (uint64_t)1 * DAY,
+     .aliases = {"POOL_UNUSED_RELEASE_TIMEOUT"},
+     .section = HTTP2,
+     .help = "A pooled connection without streams for this long is closed. ztunnel's."},
+
+    {.name = "keepalive-time",
+     .type = OPTION_DURATION,
+     FIELD(keepalive_time_ms),
+     .default_value = "60s",
+     .min = 0,
+     .max = (uint64_t)1 * DAY,
+     .aliases = {"KEEPALIVE_TIME"},
+     .section = TCP,
+     .help = "Silence after which TCP probes the other "
+             "end; half of what connection tracking of many clouds forgives."},
+    {.name = "keepalive-interval",
+     .type = OPTION_DURATION,
+     FIELD(keepalive_interval_ms),
+     .default_value = "20s",
+     .min = 1 * SECOND,
+     .max = 1 * HOUR,
+     .aliases = {"KEEPALIVE_INTERVAL"},
+     .section = TCP,
+     .help = "Between two probes."},
+    {.name = "keepalive-count",
+     .type = OPTION_U32,
+     FIELD(keepalive_count),
+     .default_value = "4",
+     .min = 1,
+     .max = 100,
+     .aliases = {"KEEPALIVE_RETRIES"},
+     .section = TCP,
+     .help = "Probes without answer after which the other end is given up."},
+    {.name = "tcp-user-timeout",
+     .type = OPTION_DURATION,
+     FIELD(tcp_user_timeout_ms),
+     .default_value = "0",
+     .min = 0,
+     .max = 1 * HOUR,
+     .section = TCP,
+     .help = "How long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT). Off: the "
+             "kernel decides, after about 15 minutes."},
+
+    {.name = "max-connections",
+     .type = OPTION_U32,
+     FIELD(max_connections),
+     .default_value = "32768",
+     .min = 16,
+     .max = 1000000,
+     .section = LIMITS,
+     .help = "Connections that the agent carries at once, both ways together; more are "
+             "refused. About 20 kB each in the worst usual case, and two descriptors."},
+};
+
+const struct option_table agent_config_table = {
+    .program = "remora-agent",
+    .description =
+        "carries a pod's TCP connections through mutual TLS and lets in whom policy allows",
+    .env_prefix = "REMORA_",
+    .config_name = "config",
+    .specs = specs,
+    .num_specs = sizeof(specs) / sizeof(specs[0]),
+};
+
+/* ---------------------------------------------------- what several options decide together -- */
+
+uint64_t agent_config_drain_ms(uint32_t termination_grace_s)
+{
+    uint64_t grace = termination_grace_s;
+    if (grace > 10)
+        return (grace - 5) * SECOND;
+    return grace > 2 ? (grace - 1) * SECOND : SECOND;
+}
+
+static int derive_drain(struct options *options, const struct agent_config *config, struct err *err)
+{
+    char text[32];
+    if (config->termination_grace_s == 0 ||
+        options_source(options, "drain-timeout") != OPTION_FROM_DEFAULT)
+        return 0;
+    uint64_t drain_ms = agent_config_drain_ms(config->termination_grace_s);
+    snprintf(text, sizeof(text), "%" PRIu64 "s",
+             drain_ms < HOUR ? drain_ms / SECOND : (uint64_t)HOUR / SECOND);
+    return options_derive(options, "drain-timeout", text, err);
+}
+
+/* "host:port", where an IPv6 host stands in brackets. The host's length, or -1. */
+static int split_address(const char *address)
+{
+    const char *colon = strrchr(address, ':');
+    if (colon == NULL || colon == address)
+        return -1;
+    size_t digits = strspn(colon + 1, "0123456789");
+    if (digits == 0 || digits > 5 || colon[1 + digits] != '\0')
+        return -1;
+    bool brackets = address[0] == '[';
+    if (brackets ? colon[-1] != ']' : memchr(address, ':', (size_t)(colon - address)) != NULL)
+        return -1;
+    return (int)(colon - address);
+}
+
+/* Istio writes the CA as a URL. The server's name follows from the address unless it is given. */
+static int derive_ca(struct options *options, const struct agent_config *config, struct err *err)
+{
+    static const char https[] = "https://";
+    char host[256];
+    if (strncmp(config->ca_address, https, sizeof(https) - 1) == 0) {
+        char address[512];
+        snprintf(address, sizeof(address), "%s", config->ca_address + sizeof(https) - 1);
+        if (options_derive(options, "ca-address", address, err) < 0)
+            return -1;
+    }
+    int len = split_address(config->ca_address);
+    if (len < 0 || len >= (int)sizeof(host))
+        return options_error(options, "ca-address", err, "expected host:port, found \"%.200s\"",
+                             config->ca_address);
+    if (config->ca_server_name[0] != '\0')
+        return 0;
+    bool brackets = config->ca_address[0] == '[';
+    snprintf(host, sizeof(host), "%.*s", brackets ? len - 2 : len, config->ca_address + brackets);
+    return options_derive(options, "ca-server-name", host, err);
+}
+
+static int check_required(const struct options *options, const char *name, const char *value,
+                          const char *why, struct err *err)
+{
+    if (value[0] == '\0')
+        return options_error(options, name, err, "required%s", why);
+    return 0;
+}
+
+static int check_files(const struct options *options, const struct agent_config *config,
+                       struct err *err)
+{
+    static const char why[] = " with cert-source files";
+    if (check_required(options, "cert-file", config->cert_file, why, err) < 0)
+        return -1;
+    if (check_required(options, "key-file", config->key_file, why, err) < 0)
+        return -1;
+    return check_required(options, "trust-bundle-file", config->trust_bundle_file, why, err);
+}
+
+static int check_cert_source(struct options *options, const struct agent_config *config,
+                             struct err *err)
+{
+    if (config->cert_source == AGENT_CERT_FILES)
+        return check_files(options, config, err);
+    if (check_required(options, "ca-root-file", config->ca_root_file, " with cert-source istio-ca",
+                       err) < 0)
+        return -1;
+    if (check_required(options, "token-file", config->token_file, " with cert-source istio-ca",
+                       err) < 0)
+        return -1;
+    return derive_ca(options, config, err);
+}
+
+static int check_ports(const struct options *options, const struct agent_config *config,
+                       struct err *err)
+{
+    const struct {
+        const char *name;
+        uint16_t port;
+    } ports[] = {
+        {"outbound-port", config->outbound_port}, {"inbound-port", config->inbound_port},
+        {"hbone-port", config->hbone_port},       {"readiness-port", config->readiness_port},
+        {"metrics-port", config->metrics_port},
+    };
+    for (size_t i = 1; i < sizeof(ports) / sizeof(ports[0]); i++)
+        for (size_t j = 0; j < i; j++)
+            if (ports[i].port == ports[j].port)
+                return options_error(options, ports[i].name, err, "%u is also %s", ports[i].port,
+                                     ports[j].name);
+    return 0;
+}
+
+static int check(struct options *options, const struct agent_config *config, struct err *err)
+{
+    if (check_required(options, "pod-name", config->pod_name, "", err) < 0)
+        return -1;
+    if (check_required(options, "pod-namespace", config->pod_namespace, "", err) < 0)
+        return -1;
+    if (check_required(options, "trust-domain", config->trust_domain, "", err) < 0)
+        return -1;
+    if (check_required(options, "local-file", config->local_file, ": it is the source of discovery",
+                       err) < 0)
+        return -1;
+    if (check_cert_source(options, config, err) < 0 || check_ports(options, config, err) < 0)
+        return -1;
+    if (config->http2_connection_window < config->http2_stream_window)
+        return options_error(options, "http2-connection-window", err,
+                             "is less than http2-stream-window");
+    return derive_drain(options, config, err);
+}
+
+struct options *agent_config_load(struct agent_config *config, int argc, char *const *argv,
+                                  char *const *envp, struct err *err)
+{
+    *config = (struct agent_config){0};
+    struct options *options = options_parse(&agent_config_table, argc, argv, envp, config, err);
+    if (options == NULL)
+        return NULL;
+    bool only_prints = config->help || config->help_markdown || config->version;
+    if (!only_prints && check(options, config, err) < 0) {
+        options_free(options);
+        return NULL;
+    }
+    return options;
+}
