@@ -21,7 +21,20 @@
 
 struct hbone_pool;
 
+/* What a pool tells of its connections, for metrics; the same thread. Any may be NULL. */
+struct hbone_pool_observer {
+    /* A TCP connect is over: REASON_DONE or why not. */
+    void (*on_connected)(void *owner, enum reason reason, uint64_t duration_ms);
+    /* A TLS handshake is over: REASON_DONE, and the connection counts as open; or why not. */
+    void (*on_handshaken)(void *owner, const struct addr *peer, enum reason reason, const struct err *err,
+                          uint64_t duration_ms);
+    /* An open connection is over; DONE is an orderly end. */
+    void (*on_closed)(void *owner, enum reason reason);
+};
+
 struct hbone_pool_options {
+    const struct hbone_pool_observer *observer; /* NULL: none */
+    void *observer_owner;
     struct hbone_conn_options conn;
     uint64_t connect_timeout_ms;
     uint64_t
@@ -52,7 +65,8 @@ void hbone_pool_free(struct hbone_pool *pool);
 /*
  * The certificate and the trust for everything from now on: at start and at each rotation.
  * Connections made with an older one finish their tunnels and close, requests that still wait go
- * out with the new one; none fails. Takes a reference.
+ * out with the new one; none fails. Takes a reference. NULL: there is no valid identity any more; requests
+ * fail with NO_IDENTITY, existing connections finish their tunnels and close.
  */
 void hbone_pool_set_context(struct hbone_pool *pool, struct tls_context *context);
 

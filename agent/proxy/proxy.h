@@ -28,17 +28,18 @@ struct proxy_options {
     const char *network;
     const char *cluster_id;
 
-    struct addr outbound_addr; /* loopback; and on the IPv6 loopback at the same port when ipv6 is set */
-    struct addr inbound_addr;  /* plaintext, wildcard */
-    struct addr hbone_addr;    /* wildcard */
+    struct addr
+        outbound_addr; /* loopback; and on the IPv6 loopback at the same port when ipv6 is set */
+    struct addr inbound_addr; /* plaintext, wildcard */
+    struct addr hbone_addr;   /* wildcard */
     bool ipv6;
     bool reuse_port; /* more than one worker */
     /* Ports of the agent that no connection may be made to, beside the three above. */
     const uint16_t *own_ports;
     size_t num_own_ports;
 
-    bool strict;           /* inbound: plaintext is refused */
-    bool refuse_unknown;   /* outbound: registry-only */
+    bool strict;         /* inbound: plaintext is refused */
+    bool refuse_unknown; /* outbound: registry-only */
 
     uint64_t connect_timeout_ms;
     uint64_t tls_timeout_ms;
@@ -59,8 +60,8 @@ struct proxy_options {
 struct proxy;
 
 /* `options` is copied, its texts are not; `telemetry` is borrowed. Opens no socket. NULL: see *err. */
-struct proxy *proxy_new(struct net_loop *loop, const struct proxy_options *options, struct telemetry *telemetry,
-                        struct err *err);
+struct proxy *proxy_new(struct net_loop *loop, const struct proxy_options *options,
+                        struct telemetry *telemetry, struct err *err);
 
 /* Opens the listeners. 0, or -1 with *err that names the port; then nothing is left open. */
 int proxy_listen(struct proxy *proxy, struct err *err);
@@ -69,7 +70,7 @@ int proxy_listen(struct proxy *proxy, struct err *err);
 void proxy_set_mesh(struct proxy *proxy, struct mesh_snapshot *snapshot);
 
 /*
- * New tunnels, in and out, use `context` from now on; those that exist end their streams and close. NULL: there is no valid
+ * New tunnels, in and out, use `context` from now on; outbound ones that exist end their streams and close. NULL: there is no valid
  * identity; new tunnels are refused with REASON_NO_IDENTITY. Takes a reference of its own.
  */
 void proxy_set_tls(struct proxy *proxy, struct tls_context *context);
@@ -78,7 +79,8 @@ void proxy_set_tls(struct proxy *proxy, struct tls_context *context);
  * Closes the listeners, tells peers (GOAWAY), and lets the live sessions finish until the deadline; what is left then ends with
  * REASON_DRAINED. `on_drained` is called once, later, when no session and no tunnel is left. Once.
  */
-void proxy_start_drain(struct proxy *proxy, uint64_t deadline_ms, void (*on_drained)(void *owner), void *owner);
+void proxy_start_drain(struct proxy *proxy, uint64_t deadline_ms, void (*on_drained)(void *owner),
+                       void *owner);
 
 /* Ends a drain that is under way at once. */
 void proxy_end_drain(struct proxy *proxy);

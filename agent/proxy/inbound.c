@@ -1,0 +1,88 @@
+#include "inbound.h"
+
+#include "dial.h"
+#include "mesh_authorize.h"
+#include "proxy_state.h"
+
+void inbound_identify(struct session *session)
+{
+    const struct proxy *proxy = session->proxy;
+    if (session->snapshot == NULL)
+        return;
+    session->destination = proxy->local;
+    session->source = mesh_snapshot_workload_by_ip(session->snapshot, proxy->options.network,
+                                                   &session->source_addr.ip);
+}
+
+/*
+ * Connections are only made to this pod. An address that discovery does not give it would make the agent a relay for whoever can
+ * reach it.
+ */
+static bool inbound_is_own_address(const struct mesh_workload *local, const struct ip *ip)
+{
+    for (size_t i = 0; i < local->num_ips; i++) {
+        if (ip_equal(&local->ips[i], ip))
+            return true;
+    }
+    return false;
+}
+
+enum reason inbound_admit(struct session *session, const char **detail)
+{
+    const struct proxy *proxy = session->proxy;
+    *detail = NULL;
+    if (proxy_is_own_port(proxy, session->target_addr.port))
+        return REASON_SELF_CALL;
+    if (session->destination == NULL)
+        return REASON_UNKNOWN_LOCAL_WORKLOAD;
+    if (!inbound_is_own_address(session->destination, &session->target_addr.ip)) {
+        *detail = "discovery does not give this address to this pod";
+        return REASON_WRONG_DESTINATION;
+    }
+    const struct spiffe_id *id = session->peer != NULL ? &session->peer->id : NULL;
+    const struct mesh_peer peer = {
+        .principal = id != NULL ? id->principal : NULL,
+        .trust_domain = id != NULL ? id->trust_domain : NULL,
+        .namespace_ = id != NULL ? id->ns : NULL,
+        .service_account = id != NULL ? id->sa : NULL,
+    };
+    const struct mesh_access access = {
+        .destination = session->destination,
+        .peer = id != NULL ? &peer : NULL,
+        .source_ip = session->source_addr.ip,
+        .target = session->target_addr,
+        .strict = proxy->options.strict,
+    };
+    struct mesh_verdict verdict;
+    mesh_authorize(session->snapshot, &access, &verdict);
+    session->policy = verdict.policy;
+    return verdict.allowed ? REASON_DONE : verdict.reason;
+}
+
+static void inbound_on_connected(void *owner, struct net_tcp *tcp, const struct err *err)
+{
+    struct session *session = owner;
+    session->connecting = NULL;
+    enum reason reason = tcp != NULL ? REASON_DONE : dial_connect_reason(err);
+    session_tell_connect(session, reason);
+    if (tcp == NULL) {
+        session_close(session, reason, err->message);
+        return;
+    }
+    session_take_far(session, tcp);
+    if (session->accept == NULL || session->accept(session))
+        session_relay(session);
+}
+
+void inbound_start_connect(struct session *session, bool (*accept)(struct session *session))
+{
+    const struct proxy *proxy = session->proxy;
+    struct err err = {0};
+    session->accept = accept;
+    session->attempt_at_ms = net_loop_now_ms(proxy->loop);
+    session->connecting =
+        net_connect_start(proxy->loop, &session->target_addr, &proxy->options.tcp,
+                          proxy->options.connect_timeout_ms, inbound_on_connected, session, &err);
+    if (session->connecting == NULL)
+        session_close(session, dial_connect_reason(&err), err.message);
+}

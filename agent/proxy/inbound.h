@@ -1,0 +1,26 @@
+/*
+ * What the two ways in (plaintext, HBONE) share: who the parties are, whether the peer may enter, and the connection to the
+ * application. Private to proxy/.
+ */
+#ifndef REMORA_INBOUND_H
+#define REMORA_INBOUND_H
+
+#include "session.h"
+
+/* Fills in source and destination workload from the session's snapshot, for labels and for the decision. */
+void inbound_identify(struct session *session);
+
+/*
+ * May this session reach session->target_addr? REASON_DONE, or why not, with *detail in words (static, or lent by the session).
+ * Sets session->policy.
+ */
+enum reason inbound_admit(struct session *session, const char **detail);
+
+/*
+ * Connects to the application at session->target_addr, then relays; ends the session when that fails. What is sent to an HBONE
+ * peer that waits for an answer is decided by `accept`, which is called once the application has accepted: it fills in
+ * session->near and returns true, or has ended the session. NULL: near is there already.
+ */
+void inbound_start_connect(struct session *session, bool (*accept)(struct session *session));
+
+#endif

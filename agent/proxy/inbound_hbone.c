@@ -1,0 +1,253 @@
+/*
+ * Inbound HBONE: a peer agent's connection to 15008 and the tunnels inside it. The TLS and HTTP/2 of it is hbone_server's; here
+ * each CONNECT becomes a session: is the target ours, may the peer enter, does the application accept.
+ */
+#include <stdlib.h>
+
+#include "hbone_headers.h"
+#include "inbound.h"
+#include "proxy_state.h"
+
+struct inbound_tunnel {
+    TAILQ_ENTRY(inbound_tunnel) entry; /* in proxy->tunnels */
+    struct proxy *proxy;
+    struct hbone_server *server;
+    struct tls_context *tls; /* counted */
+    uint64_t accepted_at_ms;
+};
+
+/* -------------------------------------------------------------------------------------------------------- the connection -- */
+
+static void inbound_tunnel_free(struct inbound_tunnel *tunnel)
+{
+    tls_context_unref(tunnel->tls);
+    free(tunnel);
+}
+
+/* Its connection is gone. */
+static void inbound_tunnel_forget(struct inbound_tunnel *tunnel)
+{
+    struct proxy *proxy = tunnel->proxy;
+    telemetry_socket_closed(proxy->telemetry, SESSION_INBOUND);
+    TAILQ_REMOVE(&proxy->tunnels, tunnel, entry);
+    proxy->num_tunnels--;
+    inbound_tunnel_free(tunnel);
+}
+
+/* A connection that ends before there is a tunnel to speak of: told like a failed handshake. */
+static void inbound_tell_handshake(struct proxy *proxy, const struct addr *peer,
+                                   const struct addr *local, enum reason reason, const char *detail,
+                                   uint64_t since_ms)
+{
+    const struct telemetry_handshake handshake = {
+        .direction = SESSION_INBOUND,
+        .reason = reason,
+        .detail = detail,
+        .peer = *peer,
+        .local = *local,
+        .duration_ms = net_loop_now_ms(proxy->loop) - since_ms,
+    };
+    telemetry_handshake_done(proxy->telemetry, &handshake);
+}
+
+static void inbound_on_closed(void *owner, enum reason reason, const struct err *err,
+                              bool handshaken)
+{
+    struct inbound_tunnel *tunnel = owner;
+    struct proxy *proxy = tunnel->proxy;
+    if (handshaken) {
+        telemetry_tunnel_closed(proxy->telemetry, SESSION_INBOUND, reason);
+    } else {
+        inbound_tell_handshake(proxy, hbone_server_peer_addr(tunnel->server),
+                               hbone_server_local_addr(tunnel->server), reason,
+                               err != NULL ? err->message : NULL, tunnel->accepted_at_ms);
+    }
+    inbound_tunnel_forget(tunnel);
+}
+
+static void inbound_on_handshaken(void *owner)
+{
+    struct inbound_tunnel *tunnel = owner;
+    inbound_tell_handshake(tunnel->proxy, hbone_server_peer_addr(tunnel->server),
+                           hbone_server_local_addr(tunnel->server), REASON_DONE, NULL,
+                           tunnel->accepted_at_ms);
+    telemetry_tunnel_opened(tunnel->proxy->telemetry, SESSION_INBOUND);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ the tunnels -- */
+
+static bool inbound_accept_request(struct session *session)
+{
+    char baggage[HBONE_BAGGAGE_MAX];
+    session_format_baggage(session->destination, baggage, sizeof(baggage));
+    session->near = hbone_request_accept(session->request, baggage);
+    session->request = NULL;
+    if (session->near != NULL)
+        return true;
+    session_close(session, REASON_NO_MEMORY, NULL);
+    return false;
+}
+
+static void inbound_on_request_gone(void *owner, struct hbone_request *request)
+{
+    struct session *session = owner;
+    session->request = NULL;
+    session_close(session, REASON_CLIENT_GONE, NULL);
+}
+
+/*
+ * Where the CONNECT leads: an address must be the one that the peer connected to, a host name a service with this pod behind it.
+ * The application is always dialled at the pod's own address; the authority decides the port alone.
+ */
+static enum reason inbound_find_target(struct session *session,
+                                       const struct hbone_authority *authority, const char **detail)
+{
+    const struct addr *local = &session->destination_addr;
+    session->target_addr = (struct addr){.ip = local->ip, .port = authority->port};
+    session->has_target = true;
+    if (authority->ip.family != IP_NONE) {
+        if (ip_equal(&authority->ip, &local->ip))
+            return REASON_DONE;
+        *detail = "the tunnel's :authority is not the address that it was opened to";
+        return REASON_WRONG_DESTINATION;
+    }
+    if (session->destination == NULL)
+        return REASON_UNKNOWN_LOCAL_WORKLOAD;
+    session->service = mesh_snapshot_service_by_hostname(session->snapshot, authority->host,
+                                                         session->destination->namespace_);
+    if (session->service == NULL) {
+        *detail = "discovery knows no service of the host name in the tunnel's :authority";
+        return REASON_UNKNOWN_DESTINATION;
+    }
+    session->target_addr.port =
+        mesh_snapshot_target_port(session->service, session->destination, authority->port);
+    if (session->target_addr.port != 0)
+        return REASON_DONE;
+    *detail = "this pod does not serve that port of the service in the tunnel's :authority";
+    return REASON_UNKNOWN_DESTINATION;
+}
+
+static void inbound_on_request(void *owner, struct hbone_request *request,
+                               const struct hbone_request_info *info)
+{
+    struct inbound_tunnel *tunnel = owner;
+    struct session *session =
+        session_new(tunnel->proxy, SESSION_INBOUND, hbone_server_peer_addr(tunnel->server),
+                    hbone_server_local_addr(tunnel->server));
+    if (session == NULL) {
+        hbone_request_refuse(request, 503);
+        return;
+    }
+    session->request = request;
+    hbone_request_set_owner(request, session);
+    session->peer = peer_cert_ref(hbone_server_peer(tunnel->server));
+    session->tls = tls_context_ref(tunnel->tls);
+    inbound_identify(session);
+    const char *detail = NULL;
+    enum reason reason = inbound_find_target(session, &info->authority, &detail);
+    if (reason == REASON_DONE)
+        reason = inbound_admit(session, &detail);
+    if (reason != REASON_DONE)
+        session_close(session, reason, detail);
+    else
+        inbound_start_connect(session, inbound_accept_request);
+}
+
+/* A CONNECT that cannot be understood: answered by hbone_server, told here like any refused session. */
+static void inbound_on_malformed(void *owner, const char *why)
+{
+    struct inbound_tunnel *tunnel = owner;
+    struct session *session =
+        session_new(tunnel->proxy, SESSION_INBOUND, hbone_server_peer_addr(tunnel->server),
+                    hbone_server_local_addr(tunnel->server));
+    if (session == NULL)
+        return;
+    session->peer = peer_cert_ref(hbone_server_peer(tunnel->server));
+    session->tls = tls_context_ref(tunnel->tls);
+    inbound_identify(session);
+    session_close(session, REASON_BAD_REQUEST, why);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ accept, end -- */
+
+static const struct hbone_server_handler inbound_server_handler = {
+    .on_handshaken = inbound_on_handshaken,
+    .on_request = inbound_on_request,
+    .on_request_gone = inbound_on_request_gone,
+    .on_malformed = inbound_on_malformed,
+    .on_closed = inbound_on_closed,
+};
+
+static void inbound_server_options(const struct proxy *proxy, struct hbone_server_options *options)
+{
+    hbone_server_options_default(options);
+    proxy_conn_options(proxy, &options->conn);
+    options->conn.h2.max_streams = proxy->options.http2_max_streams;
+    options->first_request_timeout_ms = proxy->options.tls_timeout_ms;
+}
+
+static void inbound_hbone_drop(struct proxy *proxy, struct net_tcp *tcp, enum reason reason,
+                               const char *detail)
+{
+    inbound_tell_handshake(proxy, net_tcp_peer(tcp), net_tcp_local(tcp), reason, detail,
+                           net_loop_now_ms(proxy->loop));
+    stream_abort(net_tcp_stream(tcp));
+}
+
+void inbound_hbone_on_accept(void *owner, struct net_tcp *tcp)
+{
+    struct proxy *proxy = owner;
+    if (proxy->tls == NULL) {
+        inbound_hbone_drop(proxy, tcp, REASON_NO_IDENTITY, NULL);
+        return;
+    }
+    if (proxy->num_tunnels >= proxy->options.max_sessions) {
+        inbound_hbone_drop(proxy, tcp, REASON_LIMIT,
+                           "as many tunnels are open as connections are allowed (max-connections)");
+        return;
+    }
+    struct inbound_tunnel *tunnel = calloc(1, sizeof(*tunnel));
+    if (tunnel == NULL) {
+        inbound_hbone_drop(proxy, tcp, REASON_NO_MEMORY, NULL);
+        return;
+    }
+    tunnel->proxy = proxy;
+    tunnel->tls = tls_context_ref(proxy->tls);
+    tunnel->accepted_at_ms = net_loop_now_ms(proxy->loop);
+    struct hbone_server_options options;
+    inbound_server_options(proxy, &options);
+    struct err err = {0};
+    tunnel->server = hbone_server_start(proxy->io, tcp, proxy->tls, &options,
+                                        &inbound_server_handler, tunnel, &err);
+    if (tunnel->server == NULL) {
+        inbound_hbone_drop(proxy, tcp, REASON_NO_MEMORY, err.message);
+        inbound_tunnel_free(tunnel);
+        return;
+    }
+    telemetry_socket_opened(proxy->telemetry, SESSION_INBOUND);
+    TAILQ_INSERT_TAIL(&proxy->tunnels, tunnel, entry);
+    proxy->num_tunnels++;
+}
+
+void inbound_hbone_drain(struct proxy *proxy)
+{
+    struct inbound_tunnel *tunnel;
+    TAILQ_FOREACH (tunnel, &proxy->tunnels, entry)
+        hbone_server_drain(tunnel->server);
+}
+
+void inbound_hbone_close(struct proxy *proxy)
+{
+    struct inbound_tunnel *tunnel;
+    TAILQ_FOREACH (tunnel, &proxy->tunnels, entry)
+        hbone_server_close(tunnel->server, REASON_DRAINED);
+}
+
+void inbound_hbone_free(struct proxy *proxy)
+{
+    struct inbound_tunnel *tunnel;
+    while ((tunnel = TAILQ_FIRST(&proxy->tunnels)) != NULL) {
+        hbone_server_free(tunnel->server);
+        inbound_tunnel_forget(tunnel);
+    }
+}

@@ -1,0 +1,214 @@
+/*
+ * Outbound: a connection that the application makes. Accept, find where it was going, decide, then a tunnel to the peer's agent,
+ * a plain connection, or a refusal. When an endpoint cannot be reached, and nothing was sent yet, the next one is tried.
+ */
+#include "dial.h"
+#include "hbone_headers.h"
+#include "proxy_state.h"
+#include "rng.h"
+
+static void outbound_start(struct session *session);
+
+static bool outbound_is_self_call(const struct proxy *proxy, const struct addr *to)
+{
+    return ip_is_loopback(&to->ip) && proxy_is_own_port(proxy, to->port);
+}
+
+void outbound_on_accept(void *owner, struct net_tcp *tcp)
+{
+    struct proxy *proxy = owner;
+    struct addr to;
+    struct err err = {0};
+    int found = net_tcp_original_destination(tcp, &to, &err);
+    if (found < 0)
+        to = *net_tcp_local(tcp);
+    struct session *session = session_new(proxy, SESSION_OUTBOUND, net_tcp_peer(tcp), &to);
+    if (session == NULL) {
+        stream_abort(net_tcp_stream(tcp));
+        return;
+    }
+    session_take_near(session, tcp);
+    session->original_addr = to;
+    session->source = proxy->local;
+    if (found < 0)
+        session_close(session, REASON_IO_FAILED, err.message);
+    else if (outbound_is_self_call(proxy, &to))
+        session_close(session, REASON_SELF_CALL, NULL);
+    else
+        outbound_start(session);
+}
+
+/* ---------------------------------------------------------------------------------------------------------- next endpoint -- */
+
+/* Failures of the way to an endpoint, not of the peer's decision: another endpoint may do better. */
+static bool outbound_may_try_another(enum reason reason)
+{
+    switch ((int)reason) {
+    case REASON_NO_IDENTITY:
+    case REASON_NO_MEMORY:
+    case REASON_OUT_OF_DESCRIPTORS:
+    case REASON_PEER_REFUSED:
+    case REASON_PEER_STATUS:
+    case REASON_BAD_REQUEST:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/* One endpoint's worth of time for each phase; a service whose endpoints all hang must not hold the application for minutes. */
+static bool outbound_has_time(const struct session *session)
+{
+    const struct proxy_options *options = &session->proxy->options;
+    uint64_t limit_ms =
+        options->connect_timeout_ms + options->tls_timeout_ms + options->tunnel_answer_timeout_ms;
+    return net_loop_now_ms(session->proxy->loop) - session->started_at_ms < limit_ms;
+}
+
+static void outbound_decide(const struct session *session, struct mesh_decision *decision)
+{
+    const struct proxy *proxy = session->proxy;
+    const struct mesh_request request = {
+        .source = session->source,
+        .network = proxy->options.network,
+        .destination = session->original_addr,
+        .refuse_unknown = proxy->options.refuse_unknown,
+        .random = rng_u64(),
+        .tried = session->tried,
+        .num_tried = session->num_tried,
+    };
+    mesh_decide(session->snapshot, &request, decision);
+}
+
+static void outbound_act(struct session *session, const struct mesh_decision *decision);
+
+/* The attempt at session->target_addr failed with `reason`. Ends the session unless there is another endpoint to try. */
+static void outbound_attempt_failed(struct session *session, enum reason reason, const char *detail)
+{
+    bool another = session->service != NULL && session->num_tried < MESH_TRIED_MAX &&
+                   outbound_may_try_another(reason) && outbound_has_time(session);
+    struct mesh_decision decision;
+    if (another) {
+        session->tried[session->num_tried++] = session->target_addr;
+        outbound_decide(session, &decision);
+        another = decision.kind != MESH_REFUSE;
+    }
+    /* With no endpoint left, what the last one failed of says more than that none is left. */
+    if (!another)
+        session_close(session, reason, detail);
+    else
+        outbound_act(session, &decision);
+}
+
+/* ---------------------------------------------------------------------------------------------------- plain connections -- */
+
+static void outbound_on_connected(void *owner, struct net_tcp *tcp, const struct err *err)
+{
+    struct session *session = owner;
+    session->connecting = NULL;
+    session_tell_connect(session, tcp != NULL ? REASON_DONE : dial_connect_reason(err));
+    if (tcp == NULL) {
+        outbound_attempt_failed(session, dial_connect_reason(err), err->message);
+        return;
+    }
+    session_take_far(session, tcp);
+    session_relay(session);
+}
+
+static void outbound_start_connect(struct session *session)
+{
+    const struct proxy *proxy = session->proxy;
+    struct err err = {0};
+    session->attempt_at_ms = net_loop_now_ms(proxy->loop);
+    session->connecting =
+        net_connect_start(proxy->loop, &session->target_addr, &proxy->options.tcp,
+                          proxy->options.connect_timeout_ms, outbound_on_connected, session, &err);
+    if (session->connecting == NULL)
+        session_close(session, dial_connect_reason(&err), err.message);
+}
+
+/* --------------------------------------------------------------------------------------------------------------- tunnels -- */
+
+static void outbound_on_tunnel(void *owner, struct stream *stream,
+                               const struct hbone_pool_answer *answer)
+{
+    struct session *session = owner;
+    session->tunnelling = NULL;
+    if (answer->peer != NULL && session->tls != NULL) {
+        peer_cert_unref(session->peer);
+        session->peer = peer_cert_ref(answer->peer);
+    }
+    if (stream == NULL) {
+        outbound_attempt_failed(session, answer->reason,
+                                answer->err != NULL ? answer->err->message : NULL);
+        return;
+    }
+    session->far = stream;
+    session_relay(session);
+}
+
+static void outbound_start_tunnel(struct session *session, const struct mesh_decision *decision)
+{
+    struct proxy *proxy = session->proxy;
+    tls_context_unref(session->tls);
+    session->tls = proxy->tls != NULL ? tls_context_ref(proxy->tls) : NULL;
+    peer_cert_unref(session->peer);
+    session->peer = NULL;
+
+    char authority[ADDR_TEXT_MAX];
+    char forwarded[HBONE_FORWARDED_TEXT];
+    char traceparent[HBONE_TRACEPARENT_TEXT];
+    char baggage[HBONE_BAGGAGE_MAX];
+    uint8_t random[HBONE_TRACE_RANDOM];
+    struct hbone_traceparent trace;
+    rng_bytes(random, sizeof(random));
+    hbone_traceparent_make(&trace, random);
+    session_format_baggage(session->source, baggage, sizeof(baggage));
+    const char *host = session->service != NULL ? session->service->hostname : NULL;
+    const struct hbone_pool_request request = {
+        .peer = decision->tunnel,
+        .expected = decision->identities,
+        .num_expected = decision->num_identities,
+        .authority = addr_format(&decision->target, authority),
+        .baggage = baggage,
+        .forwarded = hbone_forwarded_format(&session->source_addr, host, forwarded),
+        .traceparent = hbone_traceparent_format(&trace, traceparent),
+    };
+    session->tunnelling = hbone_pool_connect(proxy->pool, &request, outbound_on_tunnel, session);
+    if (session->tunnelling == NULL)
+        session_close(session, REASON_NO_MEMORY, NULL);
+}
+
+/* -------------------------------------------------------------------------------------------------------- decide and act -- */
+
+static void outbound_act(struct session *session, const struct mesh_decision *decision)
+{
+    session->service = decision->service;
+    session->destination = decision->workload;
+    session->target_addr = decision->target;
+    session->has_target = decision->kind != MESH_REFUSE;
+    switch (decision->kind) {
+    case MESH_TUNNEL:
+        session->destination_addr = decision->tunnel;
+        outbound_start_tunnel(session, decision);
+        return;
+    case MESH_PASSTHROUGH:
+        session->destination_addr = decision->target;
+        outbound_start_connect(session);
+        return;
+    case MESH_REFUSE:
+        break;
+    }
+    session_close(session, decision->reason, decision->detail);
+}
+
+static void outbound_start(struct session *session)
+{
+    if (session->snapshot == NULL) {
+        session_close(session, REASON_UNKNOWN_LOCAL_WORKLOAD, "discovery has not answered yet");
+        return;
+    }
+    struct mesh_decision decision;
+    outbound_decide(session, &decision);
+    outbound_act(session, &decision);
+}

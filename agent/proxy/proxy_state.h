@@ -1,0 +1,64 @@
+/*
+ * What the files of this module share: the proxy's own state, and the entry points of the three ways in. Private to proxy/.
+ */
+#ifndef REMORA_PROXY_STATE_H
+#define REMORA_PROXY_STATE_H
+
+#include <sys/queue.h>
+
+#include "hbone_pool.h"
+#include "proxy.h"
+#include "session.h"
+#include "telemetry.h"
+#include "tls_stream.h"
+
+TAILQ_HEAD(session_list, session);
+TAILQ_HEAD(inbound_tunnel_list, inbound_tunnel);
+
+struct proxy {
+    struct net_loop *loop;
+    struct proxy_options options;
+    struct telemetry *telemetry;
+
+    /* What is decided by. */
+    struct mesh_snapshot *mesh;        /* counted; NULL: discovery has said nothing yet */
+    const struct mesh_workload *local; /* this pod in it, or NULL */
+    struct tls_context *tls;           /* counted; NULL: no valid identity */
+
+    struct tls_io *io;
+    struct hbone_pool *pool;
+    struct net_listener *outbound;
+    struct net_listener *outbound_ipv6;
+    struct net_listener *inbound;
+    struct net_listener *hbone;
+
+    struct session_list sessions;
+    size_t num_sessions;
+    struct inbound_tunnel_list tunnels; /* inbound HBONE connections */
+    size_t num_tunnels;
+
+    struct net_timer *drain_timer; /* NULL unless draining */
+    uint64_t drain_deadline_ms;    /* in the loop's time */
+    void (*on_drained)(void *owner);
+    void *drain_owner;
+};
+
+/* True for a port of the agent itself, to which no connection may be made on anybody's behalf. */
+bool proxy_is_own_port(const struct proxy *proxy, uint16_t port);
+
+/* The limits of an HBONE connection, either side, as configured. */
+void proxy_conn_options(const struct proxy *proxy, struct hbone_conn_options *options);
+
+/* Listener callbacks; `owner` is the proxy. Each takes the connection. */
+void outbound_on_accept(void *owner, struct net_tcp *tcp);
+void inbound_plain_on_accept(void *owner, struct net_tcp *tcp);
+void inbound_hbone_on_accept(void *owner, struct net_tcp *tcp);
+
+/* All inbound HBONE connections: no new requests; or: end them in this round of the loop. */
+void inbound_hbone_drain(struct proxy *proxy);
+void inbound_hbone_close(struct proxy *proxy);
+
+/* Frees them, when no session is left. */
+void inbound_hbone_free(struct proxy *proxy);
+
+#endif

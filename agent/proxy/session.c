@@ -1,0 +1,293 @@
+#include "session.h"
+
+#include <stdlib.h>
+
+#include "hbone_headers.h"
+#include "identity.h"
+#include "proxy_state.h"
+
+/* -------------------------------------------------------------------------------------------------------------- opening -- */
+
+static void session_refuse_for_limit(struct proxy *proxy, const struct session *unborn)
+{
+    struct session_record record = {
+        .direction = unborn->direction,
+        .source_addr = unborn->source_addr,
+        .destination_addr = unborn->destination_addr,
+        .reason = REASON_LIMIT,
+        .detail = "the agent holds as many connections as it is configured to (max-connections)",
+    };
+    telemetry_session_opened(proxy->telemetry, &record);
+    telemetry_session_closed(proxy->telemetry, &record);
+}
+
+struct session *session_new(struct proxy *proxy, enum session_direction direction,
+                            const struct addr *source_addr, const struct addr *destination_addr)
+{
+    const struct session fresh = {
+        .proxy = proxy,
+        .direction = direction,
+        .source_addr = *source_addr,
+        .destination_addr = *destination_addr,
+        .started_at_ms = net_loop_now_ms(proxy->loop),
+    };
+    if (proxy->num_sessions >= proxy->options.max_sessions) {
+        session_refuse_for_limit(proxy, &fresh);
+        return NULL;
+    }
+    struct session *session = malloc(sizeof(*session));
+    if (session == NULL)
+        return NULL;
+    *session = fresh;
+    if (proxy->mesh != NULL)
+        session->snapshot = mesh_snapshot_ref(proxy->mesh);
+    TAILQ_INSERT_TAIL(&proxy->sessions, session, entry);
+    proxy->num_sessions++;
+    return session;
+}
+
+static void session_count_socket(struct session *session)
+{
+    session->num_sockets++;
+    telemetry_socket_opened(session->proxy->telemetry, session->direction);
+}
+
+void session_take_near(struct session *session, struct net_tcp *tcp)
+{
+    session->near = net_tcp_stream(tcp);
+    session_count_socket(session);
+}
+
+void session_take_far(struct session *session, struct net_tcp *tcp)
+{
+    session->far = net_tcp_stream(tcp);
+    session_count_socket(session);
+}
+
+void session_tell_connect(const struct session *session, enum reason reason)
+{
+    const struct proxy *proxy = session->proxy;
+    telemetry_connect_done(proxy->telemetry, session->direction, reason,
+                           net_loop_now_ms(proxy->loop) - session->attempt_at_ms);
+}
+
+static const char *session_workload_type(enum mesh_workload_type type)
+{
+    switch (type) {
+    case MESH_DEPLOYMENT:
+        return "deployment";
+    case MESH_CRONJOB:
+        return "cronjob";
+    case MESH_JOB:
+        return "job";
+    case MESH_POD:
+        break;
+    }
+    return "pod";
+}
+
+void session_format_baggage(const struct mesh_workload *workload, char *out, size_t out_len)
+{
+    out[0] = '\0';
+    if (workload == NULL)
+        return;
+    const struct hbone_baggage baggage = {
+        .cluster = workload->cluster_id,
+        .ns = workload->namespace_,
+        .workload_type = session_workload_type(workload->workload_type),
+        .workload = workload->workload_name,
+        .service = workload->canonical_name,
+        .version = workload->canonical_revision,
+        .region = workload->locality.region,
+        .zone = workload->locality.zone,
+    };
+    /* A label that baggage cannot carry leaves it empty: it is for labels only, and no reason to refuse a connection. */
+    (void)hbone_baggage_format(&baggage, out, out_len);
+}
+
+/* ------------------------------------------------------------------------------------------------------------ the record -- */
+
+static struct session_party session_party(const struct mesh_workload *workload,
+                                          const char *identity)
+{
+    struct session_party party = {.identity = identity};
+    if (workload != NULL) {
+        party.workload = workload->workload_name;
+        party.pod = workload->name;
+        party.namespace_ = workload->namespace_;
+        party.service_account = workload->service_account;
+        party.canonical_name = workload->canonical_name;
+        party.canonical_revision = workload->canonical_revision;
+        party.cluster = workload->cluster_id;
+    }
+    return party;
+}
+
+static void session_record(const struct session *session, struct session_record *record)
+{
+    const char *own = NULL;
+    const char *peer = NULL;
+    if (session->peer != NULL) {
+        own = identity_id(tls_context_identity(session->tls))->uri;
+        peer = session->peer->id.uri;
+    }
+    bool outbound = session->direction == SESSION_OUTBOUND;
+    *record = (struct session_record){
+        .direction = session->direction,
+        .source_addr = session->source_addr,
+        .destination_addr = session->destination_addr,
+        .target_addr = session->target_addr,
+        .has_target = session->has_target,
+        .source = session_party(session->source, outbound ? own : peer),
+        .destination = session_party(session->destination, outbound ? peer : own),
+        .mutual_tls = session->peer != NULL,
+        .policy = session->policy,
+    };
+    if (session->service != NULL) {
+        record->service_hostname = session->service->hostname;
+        record->service_namespace = session->service->namespace_;
+        record->service_name = session->service->name;
+    }
+}
+
+/* ----------------------------------------------------------------------------------------------------------- established -- */
+
+/* Why, when the relay broke: which side is the application depends on the direction. */
+static enum reason session_relay_reason(const struct session *session, enum relay_side side,
+                                        enum stream_fault fault)
+{
+    bool application = (side == RELAY_NEAR) == (session->direction == SESSION_OUTBOUND);
+    bool tunnel = !application && session->peer != NULL;
+    switch (fault) {
+    case STREAM_FAULT_RESET:
+        return application ? REASON_APP_RESET : REASON_PEER_RESET;
+    case STREAM_FAULT_TIMEOUT:
+        return REASON_PEER_TIMEOUT;
+    case STREAM_FAULT_LOST:
+        return tunnel ? REASON_TUNNEL_LOST : REASON_IO_FAILED;
+    case STREAM_FAULT_PROTOCOL:
+        return REASON_HTTP2_FAILED;
+    case STREAM_FAULT_IO:
+        break;
+    }
+    return REASON_IO_FAILED;
+}
+
+static void session_on_relay_done(void *owner)
+{
+    session_close(owner, REASON_DONE, NULL);
+}
+
+static void session_on_relay_failed(void *owner, enum relay_side side, enum stream_fault fault,
+                                    const struct err *err)
+{
+    struct session *session = owner;
+    /* A reset says nothing beyond itself; everything else has details worth a line. */
+    const char *detail = fault == STREAM_FAULT_RESET ? NULL : err->message;
+    session_close(session, session_relay_reason(session, side, fault), detail);
+}
+
+static const struct relay_handler session_relay_handler = {
+    .on_done = session_on_relay_done,
+    .on_failed = session_on_relay_failed,
+};
+
+/*
+ * The timer is not restarted for each byte: it looks, when it fires, how long the relay has really been idle.
+ */
+static void session_on_idle_timer(void *owner)
+{
+    struct session *session = owner;
+    uint64_t timeout_ms = session->proxy->options.idle_timeout_ms;
+    uint64_t idle_ms = net_loop_now_ms(session->proxy->loop) - session->relay.active_at_ms;
+    if (idle_ms >= timeout_ms) {
+        session_close(session, REASON_IDLE, NULL);
+        return;
+    }
+    net_timer_start(session->idle, timeout_ms - idle_ms);
+}
+
+void session_relay(struct session *session)
+{
+    struct proxy *proxy = session->proxy;
+    if (proxy->options.idle_timeout_ms > 0) {
+        session->idle = net_timer_new(proxy->loop, session_on_idle_timer, session);
+        if (session->idle == NULL) {
+            session_close(session, REASON_NO_MEMORY, NULL);
+            return;
+        }
+        net_timer_start(session->idle, proxy->options.idle_timeout_ms);
+    }
+    struct session_record record;
+    session_record(session, &record);
+    telemetry_session_opened(proxy->telemetry, &record);
+    session->opened = true;
+    session->relaying = true;
+    if (session->peer != NULL)
+        telemetry_stream_opened(proxy->telemetry, session->direction);
+    relay_start(&session->relay, proxy->loop, session->near, session->far, &session_relay_handler,
+                session);
+}
+
+/* --------------------------------------------------------------------------------------------------------------- closing -- */
+
+/* What a peer's CONNECT is answered when there is no tunnel to give. */
+static unsigned session_http_status(enum reason reason)
+{
+    if (reason == REASON_WRONG_DESTINATION || reason == REASON_BAD_REQUEST)
+        return 400;
+    if (reason == REASON_DENIED_BY_POLICY || reason == REASON_NOT_ALLOWED ||
+        reason == REASON_POLICY_UNKNOWN)
+        return 401;
+    return 503;
+}
+
+static void session_tell_end(struct session *session, enum reason reason, const char *detail)
+{
+    struct session_record record;
+    session_record(session, &record);
+    if (!session->opened)
+        telemetry_session_opened(session->proxy->telemetry, &record);
+    if (session->relaying) {
+        record.bytes_received = session->relay.from_near.num_bytes;
+        record.bytes_sent = session->relay.from_far.num_bytes;
+    }
+    record.duration_ms = net_loop_now_ms(session->proxy->loop) - session->started_at_ms;
+    record.reason = reason;
+    record.detail = detail;
+    telemetry_session_closed(session->proxy->telemetry, &record);
+}
+
+static void session_free(struct session *session)
+{
+    peer_cert_unref(session->peer);
+    tls_context_unref(session->tls);
+    mesh_snapshot_unref(session->snapshot);
+    free(session);
+}
+
+void session_close(struct session *session, enum reason reason, const char *detail)
+{
+    struct proxy *proxy = session->proxy;
+    net_timer_free(session->idle);
+    net_connect_cancel(session->connecting);
+    hbone_pool_cancel(session->tunnelling);
+    /* The peer is told after the line is written: `detail` may be lent by what closes now. */
+    session_tell_end(session, reason, detail);
+    if (session->request != NULL)
+        hbone_request_refuse(session->request, session_http_status(reason));
+    if (reason == REASON_DONE) {
+        stream_close(session->near);
+        stream_close(session->far);
+    } else {
+        stream_abort(session->near);
+        stream_abort(session->far);
+    }
+    for (unsigned i = 0; i < session->num_sockets; i++)
+        telemetry_socket_closed(proxy->telemetry, session->direction);
+    if (session->relaying && session->peer != NULL)
+        telemetry_stream_closed(proxy->telemetry, session->direction);
+    TAILQ_REMOVE(&proxy->sessions, session, entry);
+    proxy->num_sessions--;
+    session_free(session);
+}

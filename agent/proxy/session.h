@@ -1,0 +1,96 @@
+/*
+ * One connection of the application, from accept to its one end. What is common to all three ways a session comes to be
+ * (outbound.c, inbound_plain.c, inbound_hbone.c) is here: what it holds, the relay, the idle timer, and session_close, the only
+ * place where a session ends.
+ *
+ * "Near" is the connection that was accepted, "far" the one that was made because of it.
+ */
+#ifndef REMORA_SESSION_H
+#define REMORA_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "hbone_pool.h"
+#include "hbone_server.h"
+#include "mesh_decide.h"
+#include "mesh_snapshot.h"
+#include "net_tcp.h"
+#include "peer_cert.h"
+#include "proxy.h"
+#include "reason.h"
+#include "relay.h"
+#include "session_record.h"
+
+struct session {
+    TAILQ_ENTRY(session) entry; /* in proxy->sessions */
+    struct proxy *proxy;
+    enum session_direction direction;
+
+    struct addr source_addr;
+    struct addr
+        destination_addr; /* the other end of the far (outbound) or near (inbound) connection */
+    struct addr original_addr; /* outbound: where the application was going */
+    struct addr target_addr;   /* where the application listens */
+    bool has_target;
+
+    /* What it was decided with; the snapshot keeps the borrowed objects alive. */
+    struct mesh_snapshot *snapshot;
+    const struct mesh_workload *source;
+    const struct mesh_workload *destination;
+    const struct mesh_service *service;
+    const char *policy;
+    struct peer_cert *peer;  /* counted; NULL without mutual TLS */
+    struct tls_context *tls; /* counted; whose identity was ours; NULL without mutual TLS */
+
+    struct stream *near;
+    struct stream *far;
+    struct relay relay;
+    bool relaying;
+    bool opened;          /* the metrics know of it */
+    unsigned num_sockets; /* TCP connections among near and far */
+    struct net_timer *idle;
+    uint64_t started_at_ms;
+
+    /* Not established yet: what runs. At most one of them. */
+    struct net_connect *connecting;     /* a plain connection */
+    struct hbone_pool_wait *tunnelling; /* outbound: a tunnel */
+    uint64_t attempt_at_ms;             /* when it began */
+    struct hbone_request
+        *request; /* inbound: the CONNECT to be answered, while the application is connected to */
+    bool (*accept)(struct session *session); /* inbound: answers it; see inbound.h */
+
+    /* Outbound: endpoints that failed. */
+    struct addr tried[MESH_TRIED_MAX];
+    size_t num_tried;
+};
+
+/*
+ * A session in the proxy's list. Takes nothing yet. NULL: out of memory, or the limit of sessions was reached; that has then been
+ * counted and logged with `source_addr` and `destination_addr`, and the caller drops the connection.
+ */
+struct session *session_new(struct proxy *proxy, enum session_direction direction,
+                            const struct addr *source_addr, const struct addr *destination_addr);
+
+/* Takes the accepted connection; the one that was made because of it. */
+void session_take_near(struct session *session, struct net_tcp *tcp);
+void session_take_far(struct session *session, struct net_tcp *tcp);
+
+/* Counts a TCP connect that began at attempt_at_ms. REASON_DONE: it succeeded. */
+void session_tell_connect(const struct session *session, enum reason reason);
+
+/* Writes what HBONE's baggage says of a workload (NULL: nothing) to `out`. */
+void session_format_baggage(const struct mesh_workload *workload, char *out, size_t out_len);
+
+/* Starts the relay: near and far are both there. */
+void session_relay(struct session *session);
+
+/*
+ * Ends the session, for this reason and no other: cancels what runs, answers a CONNECT that waits, closes both connections
+ * (REASON_DONE: they have ended; else: reset, so that nobody takes a cut for an end), counts it, writes its access-log line, and
+ * frees it. `detail` (may be NULL) says more than the reason's sentence.
+ */
+void session_close(struct session *session, enum reason reason, const char *detail);
+
+#endif
