@@ -5,9 +5,10 @@
  * closed), and the attempts go on for ever. Not for: logging (the program does, from the
  * callbacks), transport (the source does), deciding when (rotation_plan.h).
  *
- * Roots are rotated with an overlap: an identity also trusts the roots of the one before it that
- * have not expired, until the roots change again, so that peers which have not rotated yet are
- * still accepted.
+ * Roots are rotated with an overlap: when the roots change, the former ones that have not expired
+ * stay trusted beside the new ones for as long as the certificate that was held at the change would
+ * have lasted, at most ROTATION_OVERLAP_MAX_MS. Peers whose certificates are of the former root have
+ * rotated by then. At its end an identity without them is published.
  */
 #ifndef REMORA_ROTATION_H
 #define REMORA_ROTATION_H
@@ -21,6 +22,11 @@
 #include "identity.h"
 #include "net_loop.h"
 
+enum {
+    ROTATION_OVERLAP_MAX_MS = 24 * 3600 * 1000, /* the usual life of a certificate in a mesh */
+    ROTATION_FETCH_TIMEOUT_MS = 10 * 1000,      /* one attempt, unless the options say otherwise */
+};
+
 struct rotation;
 
 struct rotation_options {
@@ -28,7 +34,7 @@ struct rotation_options {
      * the ID of the first valid candidate is kept to for the life of the machine. */
     const char *identity_uri;
     struct cert_rules rules;
-    uint64_t fetch_timeout_ms; /* one attempt; 0: 10 s */
+    uint64_t fetch_timeout_ms; /* one attempt; 0: ROTATION_FETCH_TIMEOUT_MS */
     unsigned jitter_percent;   /* of half the lifetime, see rotation_plan.h; 0: none */
     int64_t (*wall_ms)(void);  /* NULL: clock_wall_ms; tests give their own */
     uint64_t (*random)(void);  /* NULL: rng_u64 */

@@ -20,26 +20,29 @@ enum {
 };
 
 /*
- * The moment at which a certificate is to be renewed: the middle of its life, moved by at most
- * jitter_percent (0 to ROTATION_RENEW_JITTER_MAX_PERCENT) of half the life, earlier or later by
- * where `random` falls. Drawn once per certificate.
+ * The moment at which a certificate is to be renewed: the middle of what is left of its life at
+ * now_ms, when it was received, moved earlier or later by at most jitter_percent (0 to
+ * ROTATION_RENEW_JITTER_MAX_PERCENT) of that half, by where `random` falls. Not the middle between
+ * not_before and not_after: CAs backdate, and a short life would be past its middle when it begins.
+ * At least ROTATION_RETRY_FIRST_MS after now_ms, so that no CA is asked in a tight loop. Drawn once
+ * for each certificate.
  */
-int64_t rotation_plan_renew_at_ms(int64_t not_before_ms, int64_t not_after_ms,
+int64_t rotation_plan_renew_at_ms(int64_t now_ms, int64_t not_before_ms, int64_t not_after_ms,
                                   unsigned jitter_percent, uint64_t random);
 
 /*
  * How long to wait after failure number `num_failures` in a row (1 for the first): doubling from
- * ROTATION_RETRY_FIRST_MS to ROTATION_RETRY_MAX_MS with jitter, and while a certificate is held
- * (held_until_ms > now_ms) never more than half of what is left of it, but at least
- * ROTATION_RETRY_FIRST_MS, so that the last minutes see several attempts. held_until_ms 0: none is
- * held.
+ * ROTATION_RETRY_FIRST_MS to ROTATION_RETRY_MAX_MS, and while a certificate is held (held_until_ms >
+ * now_ms; 0: none is) never more than half of what is left of it, so that its last minutes see
+ * several attempts; with jitter, and at least half of ROTATION_RETRY_FIRST_MS.
  */
 uint64_t rotation_plan_retry_ms(unsigned num_failures, int64_t held_until_ms, int64_t now_ms,
                                 uint64_t random);
 
 enum rotation_action {
     ROTATION_WAIT,  /* sleep for wait_ms, then ask again */
-    ROTATION_RENEW, /* fetch now */
+    ROTATION_RENEW, /* fetch now, and go on */
+    ROTATION_DROP,  /* the certificate held has ended: use it no more, then ask again */
 };
 
 /* What the machine knows when it asks. Instants are wall clock; 0 means "none". */
@@ -48,18 +51,22 @@ struct rotation_view {
     int64_t last_wake_ms;  /* now_ms of the previous question: a clock that went back shows here */
     int64_t not_before_ms; /* of the certificate held */
     int64_t not_after_ms;  /* 0: no certificate is held */
-    int64_t renew_at_ms;
-    int64_t retry_at_ms; /* after a failure; 0: no failure since the last success */
-    bool source_pushes;  /* a store source: fetched when it says so, and after failures, not at
-                            half-life alone */
+    int64_t renew_at_ms;   /* 0: not by time; a source that pushes says when */
+    int64_t retry_at_ms;   /* after a failure; 0: no failure since the last success */
+    bool is_fetching;      /* then the answer is not ROTATION_RENEW */
 };
 
 struct rotation_step {
     enum rotation_action action;
-    bool expired;     /* the certificate held is not valid at now_ms and must not be used */
-    uint64_t wait_ms; /* at most ROTATION_WAKE_MAX_MS */
+    uint64_t wait_ms; /* with ROTATION_WAIT: at most ROTATION_WAKE_MAX_MS, at least 1 */
 };
 
+/*
+ * A fetch is due when no certificate is held, when renew_at_ms has come, when the clock stands
+ * before not_before_ms (it was set back; the certificate held stays in use, since peers' clocks may
+ * be right), or after a failure; with retry_at_ms it waits for that moment, unless the clock went
+ * back meanwhile, which would make it arbitrarily long.
+ */
 struct rotation_step rotation_plan_next(const struct rotation_view *view);
 
 #endif

@@ -1,0 +1,197 @@
+#include "file_source.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { CERT, KEY, ROOTS, NUM_FILES };
+
+struct file {
+    char *path;
+    struct net_watch *watch;
+    char *bytes; /* while a fetch delivers */
+    size_t len;
+};
+
+struct file_source {
+    struct cert_source base;
+    struct net_loop *loop;
+    struct file files[NUM_FILES];
+    struct net_task deliver;
+    cert_source_done *done; /* NULL: no fetch runs */
+    void *done_owner;
+};
+
+/* ---------------------------------------------------------------------------------------- reading -- */
+
+static int read_open_file(int fd, struct file *file, struct err *err)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return err_set_sys(err, errno, "%s", file->path);
+    if (!S_ISREG(status.st_mode))
+        return err_set(err, ERR_INVALID, "%s: not a regular file", file->path);
+    if (status.st_size > FILE_SOURCE_MAX)
+        return err_set(err, ERR_LIMIT, "%s: more than %d bytes", file->path, FILE_SOURCE_MAX);
+    size_t size = (size_t)status.st_size;
+    file->bytes = malloc(size + 1);
+    if (file->bytes == NULL)
+        return err_set(err, ERR_NOMEM, "%s: out of memory", file->path);
+    file->len = 0;
+    while (file->len < size) {
+        ssize_t len = read(fd, file->bytes + file->len, size - file->len);
+        if (len < 0 && errno == EINTR)
+            continue;
+        if (len < 0)
+            return err_set_sys(err, errno, "%s", file->path);
+        if (len ==
+            0) /* it was cut meanwhile: what there is will not pass, and the watch tells of the rest */
+            break;
+        file->len += (size_t)len;
+    }
+    return 0;
+}
+
+static int read_file(struct file *file, struct err *err)
+{
+    /* Not blocking: a FIFO by that name must not stop the control loop. */
+    int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT)
+        return err_set(err, ERR_NOT_FOUND, "%s: there is no such file", file->path);
+    if (fd < 0)
+        return err_set_sys(err, errno, "%s", file->path);
+    int result = read_open_file(fd, file, err);
+    close(fd);
+    return result;
+}
+
+/* One of them is the key. */
+static void forget_bytes(struct file_source *source)
+{
+    for (int i = 0; i < NUM_FILES; i++) {
+        struct file *file = &source->files[i];
+        if (file->bytes != NULL)
+            explicit_bzero(file->bytes, file->len);
+        free(file->bytes);
+        file->bytes = NULL;
+        file->len = 0;
+    }
+}
+
+/* --------------------------------------------------------------------------------------- fetching -- */
+
+/* Takes the files' bytes out of the source, so that `done` may free it or start again. */
+static void deliver(struct file_source *source)
+{
+    cert_source_done *done = source->done;
+    source->done = NULL;
+    struct file_source lent = {.done = NULL};
+    for (int i = 0; i < NUM_FILES; i++) {
+        lent.files[i].bytes = source->files[i].bytes;
+        lent.files[i].len = source->files[i].len;
+        source->files[i].bytes = NULL;
+        source->files[i].len = 0;
+    }
+    const struct cert_fetched fetched = {
+        .chain_pem = lent.files[CERT].bytes,
+        .chain_pem_len = lent.files[CERT].len,
+        .roots_pem = lent.files[ROOTS].bytes,
+        .roots_pem_len = lent.files[ROOTS].len,
+        .key_pem = lent.files[KEY].bytes,
+        .key_pem_len = lent.files[KEY].len,
+    };
+    done(source->done_owner, &fetched, NULL);
+    forget_bytes(&lent);
+}
+
+static void on_deliver(void *owner)
+{
+    struct file_source *source = owner;
+    struct err err;
+    for (int i = 0; i < NUM_FILES; i++) {
+        if (read_file(&source->files[i], &err) < 0) {
+            forget_bytes(source);
+            cert_source_done *done = source->done;
+            source->done = NULL;
+            done(source->done_owner, NULL, &err);
+            return;
+        }
+    }
+    deliver(source);
+}
+
+static int start_fetch(struct cert_source *base, const char *csr_pem, cert_source_done *done,
+                       void *owner, struct err *err)
+{
+    struct file_source *source = (struct file_source *)base;
+    assert(source->done == NULL);
+    source->done = done;
+    source->done_owner = owner;
+    net_task_schedule(source->loop, &source->deliver);
+    return 0;
+}
+
+static void cancel(struct cert_source *base)
+{
+    struct file_source *source = (struct file_source *)base;
+    source->done = NULL;
+    net_task_cancel(&source->deliver);
+}
+
+/* ------------------------------------------------------------------------------------ new and free -- */
+
+static void on_file_changed(void *owner)
+{
+    struct file_source *source = owner;
+    if (source->base.on_changed != NULL)
+        source->base.on_changed(source->base.owner);
+}
+
+static void source_free(struct cert_source *base)
+{
+    struct file_source *source = (struct file_source *)base;
+    cancel(base);
+    for (int i = 0; i < NUM_FILES; i++) {
+        net_watch_free(source->files[i].watch);
+        free(source->files[i].path);
+    }
+    free(source);
+}
+
+static int watch(struct file_source *source, struct file *file, const char *path, struct err *err)
+{
+    file->path = strdup(path);
+    if (file->path == NULL)
+        return err_set(err, ERR_NOMEM, "%s: out of memory", path);
+    file->watch =
+        net_watch_new(source->loop, path, FILE_SOURCE_POLL_MS, on_file_changed, source, err);
+    return file->watch == NULL ? -1 : 0;
+}
+
+struct cert_source *file_source_new(struct net_loop *loop, const struct file_source_paths *paths,
+                                    struct err *err)
+{
+    static const struct cert_source_ops OPS = {start_fetch, cancel, source_free};
+    struct file_source *source = calloc(1, sizeof(*source));
+    if (source == NULL) {
+        err_set(err, ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    source->base.ops = &OPS;
+    source->base.name = "files";
+    source->loop = loop;
+    source->deliver.run = on_deliver;
+    source->deliver.owner = source;
+    if (watch(source, &source->files[CERT], paths->cert_file, err) < 0 ||
+        watch(source, &source->files[KEY], paths->key_file, err) < 0 ||
+        watch(source, &source->files[ROOTS], paths->roots_file, err) < 0) {
+        source_free(&source->base);
+        return NULL;
+    }
+    return &source->base;
+}

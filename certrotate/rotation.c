@@ -1,0 +1,510 @@
+#include "rotation.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "csr.h"
+#include "rng.h"
+#include "rotation_plan.h"
+#include "spiffe_id.h"
+#include "svid.h"
+#include "trust_bundle.h"
+
+/* The roots that are trusted beside those of the source, lent, and until when. */
+struct overlap {
+    struct trust_bundle *former; /* NULL: none */
+    int64_t until_ms;
+};
+
+/*
+ * Every callback of ours ends with at most one call of the owner's handler and touches nothing after it: the owner may have freed
+ * the machine. What is left to do then is left to the wake-up timer, which is set before.
+ */
+struct rotation {
+    struct cert_source *source;
+    struct rotation_handler handler;
+    void *owner;
+    struct rotation_options options;
+    char *identity_uri; /* NULL: not known yet */
+
+    struct net_timer *wake;
+    struct net_timer *fetch_timeout;
+    struct csr *csr; /* of the fetch that runs */
+    bool is_fetching;
+    bool fetch_wanted; /* by the source or the owner, whatever the plan says */
+
+    struct identity *identity;  /* published; NULL: none is valid */
+    struct trust_bundle *roots; /* as the source gave them last */
+    struct overlap overlap;     /* holds a reference */
+    int64_t last_wake_ms;
+    int64_t retry_at_ms;
+    struct rotation_status status;
+};
+
+/* What a fetch brought, checked. */
+struct candidate {
+    struct svid *svid;
+    struct trust_bundle *roots;
+};
+
+static void on_wake(void *owner);
+static void on_fetch_timeout(void *owner);
+
+const char *rotation_outcome_name(enum rotation_outcome outcome)
+{
+    static const char *const NAMES[NUM_ROTATION_OUTCOMES] = {"ok", "unreachable", "denied",
+                                                             "rejected", "failed"};
+    assert(outcome < NUM_ROTATION_OUTCOMES);
+    return NAMES[outcome];
+}
+
+/* ------------------------------------------------------------------------------------ new and start -- */
+
+static void on_source_changed(void *owner)
+{
+    rotation_fetch_now(owner);
+}
+
+static int copy_uri(struct rotation *rotation, const char *uri, struct err *err)
+{
+    if (uri == NULL)
+        return rotation->source->wants_csr
+                   ? err_set(err, ERR_INVALID, "a CA needs to be told which identity to issue")
+                   : 0;
+    struct spiffe_id id;
+    if (spiffe_id_parse(&id, uri, strlen(uri), err) < 0)
+        return err_prefix(err, "our identity '%.100s'", uri);
+    spiffe_id_done(&id);
+    rotation->identity_uri = strdup(uri);
+    return rotation->identity_uri == NULL ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+}
+
+static void take_options(struct rotation *rotation, const struct rotation_options *options)
+{
+    rotation->options = *options;
+    rotation->options.identity_uri = NULL; /* the copy counts */
+    if (options->fetch_timeout_ms == 0)
+        rotation->options.fetch_timeout_ms = ROTATION_FETCH_TIMEOUT_MS;
+    if (options->wall_ms == NULL)
+        rotation->options.wall_ms = clock_wall_ms;
+    if (options->random == NULL)
+        rotation->options.random = rng_u64;
+}
+
+struct rotation *rotation_new(struct net_loop *loop, struct cert_source *source,
+                              const struct rotation_options *options,
+                              const struct rotation_handler *handler, void *owner, struct err *err)
+{
+    struct rotation *rotation = calloc(1, sizeof(*rotation));
+    if (rotation == NULL) {
+        err_set(err, ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    rotation->source = source;
+    rotation->handler = *handler;
+    rotation->owner = owner;
+    take_options(rotation, options);
+    if (copy_uri(rotation, options->identity_uri, err) < 0)
+        goto fail;
+    rotation->wake = net_timer_new(loop, on_wake, rotation);
+    rotation->fetch_timeout = net_timer_new(loop, on_fetch_timeout, rotation);
+    if (rotation->wake == NULL || rotation->fetch_timeout == NULL) {
+        err_set(err, ERR_NOMEM, "out of memory");
+        goto fail;
+    }
+    source->on_changed = on_source_changed;
+    source->owner = rotation;
+    return rotation;
+
+fail:
+    rotation->source = NULL; /* taken only on success */
+    rotation_free(rotation);
+    return NULL;
+}
+
+void rotation_start(struct rotation *rotation)
+{
+    rotation_fetch_now(rotation);
+}
+
+void rotation_fetch_now(struct rotation *rotation)
+{
+    /* While an attempt runs the wish is kept: it may have read what has just been replaced. */
+    rotation->fetch_wanted = true;
+    if (!rotation->is_fetching)
+        net_timer_start(rotation->wake, 0);
+}
+
+/* ----------------------------------------------------------------------------------------- planning -- */
+
+static struct rotation_view view_at(const struct rotation *rotation, int64_t now_ms)
+{
+    return (struct rotation_view){
+        .now_ms = now_ms,
+        .last_wake_ms = rotation->last_wake_ms,
+        .not_before_ms = rotation->status.not_before_ms,
+        .not_after_ms = rotation->status.not_after_ms,
+        .renew_at_ms = rotation->status.renew_at_ms,
+        .retry_at_ms = rotation->retry_at_ms,
+        .is_fetching = rotation->is_fetching,
+    };
+}
+
+/* Sets the timer for the next decision. */
+static void plan_wake(struct rotation *rotation)
+{
+    struct rotation_view view = view_at(rotation, rotation->options.wall_ms());
+    struct rotation_step step = rotation_plan_next(&view);
+    bool is_due =
+        step.action != ROTATION_WAIT || (rotation->fetch_wanted && !rotation->is_fetching);
+    net_timer_start(rotation->wake, is_due ? 0 : step.wait_ms);
+}
+
+/* ------------------------------------------------------------------------------ how an attempt ends -- */
+
+static enum rotation_outcome outcome_of(const struct err *err)
+{
+    switch (err->kind) {
+    case ERR_SYSTEM:
+    case ERR_TLS:
+    case ERR_NOT_FOUND:
+    case ERR_TIMEOUT:
+        return ROTATION_UNREACHABLE;
+    case ERR_DENIED:
+        return ROTATION_DENIED;
+    case ERR_NONE:
+    case ERR_INVALID:
+    case ERR_PROTOCOL:
+    case ERR_LIMIT:
+    case ERR_NOMEM:
+    default:
+        return ROTATION_FAILED;
+    }
+}
+
+static void end_attempt(struct rotation *rotation)
+{
+    rotation->is_fetching = false;
+    net_timer_stop(rotation->fetch_timeout);
+    csr_free(rotation->csr);
+    rotation->csr = NULL;
+}
+
+static void fail_attempt(struct rotation *rotation, enum rotation_outcome outcome,
+                         const struct err *err)
+{
+    end_attempt(rotation);
+    int64_t now_ms = rotation->options.wall_ms();
+    struct rotation_status *status = &rotation->status;
+    status->attempts[outcome]++;
+    status->num_failures++;
+    uint64_t retry_ms = rotation_plan_retry_ms(status->num_failures, status->not_after_ms, now_ms,
+                                               rotation->options.random());
+    rotation->retry_at_ms = now_ms + (int64_t)retry_ms;
+    plan_wake(rotation);
+    if (rotation->handler.on_failure != NULL)
+        rotation->handler.on_failure(rotation->owner, err, retry_ms);
+}
+
+/* ------------------------------------------------------------------------------------------- roots -- */
+
+static bool is_same_bundle(const struct trust_bundle *a, const struct trust_bundle *b)
+{
+    return trust_bundle_contains(a, b) && trust_bundle_contains(b, a);
+}
+
+/* What the overlap becomes when the source brings `roots`. */
+static struct overlap overlap_with(const struct rotation *rotation,
+                                   const struct trust_bundle *roots, int64_t now_ms)
+{
+    struct overlap overlap = rotation->overlap;
+    if (rotation->roots != NULL && !is_same_bundle(rotation->roots, roots)) {
+        int64_t until_ms = rotation->status.not_after_ms;
+        int64_t at_most_ms = now_ms + ROTATION_OVERLAP_MAX_MS;
+        overlap.former = rotation->roots;
+        overlap.until_ms = until_ms < at_most_ms ? until_ms : at_most_ms;
+    }
+    if (now_ms >= overlap.until_ms)
+        overlap = (struct overlap){0};
+    return overlap;
+}
+
+static void set_roots(struct rotation *rotation, struct trust_bundle *roots,
+                      const struct overlap *overlap)
+{
+    struct trust_bundle *old_roots = rotation->roots;
+    struct trust_bundle *old_former = rotation->overlap.former;
+    rotation->roots = trust_bundle_ref(roots);
+    rotation->overlap = *overlap;
+    if (overlap->former != NULL)
+        trust_bundle_ref(overlap->former);
+    trust_bundle_unref(old_roots);
+    trust_bundle_unref(old_former);
+}
+
+/* --------------------------------------------------------------------------------------- publishing -- */
+
+/* NULL: *err. */
+static struct identity *make_identity(const struct rotation *rotation, struct svid *svid,
+                                      struct trust_bundle *roots, const struct overlap *overlap,
+                                      int64_t now_ms, struct err *err)
+{
+    struct trust_bundle *trusted = overlap->former == NULL
+                                       ? trust_bundle_ref(roots)
+                                       : trust_bundle_merge(roots, overlap->former, now_ms, err);
+    if (trusted == NULL)
+        return NULL;
+    struct identity *identity = identity_new(svid, &trusted, 1, rotation->status.epoch + 1, err);
+    trust_bundle_unref(trusted);
+    return identity;
+}
+
+/* Makes `identity` (taken) the one held. */
+static void hold(struct rotation *rotation, struct identity *identity)
+{
+    const struct svid *svid = identity_svid(identity);
+    struct rotation_status *status = &rotation->status;
+    identity_unref(rotation->identity);
+    rotation->identity = identity;
+    status->valid = true;
+    status->epoch = identity_epoch(identity);
+    status->not_before_ms = svid_not_before_ms(svid);
+    status->not_after_ms = svid_not_after_ms(svid);
+}
+
+static void drop_identity(struct rotation *rotation)
+{
+    identity_unref(rotation->identity);
+    rotation->identity = NULL;
+    rotation->status.valid = false;
+    rotation->status.not_before_ms = 0;
+    rotation->status.not_after_ms = 0;
+    rotation->status.renew_at_ms = 0;
+}
+
+/* ------------------------------------------------------------------------------------------ success -- */
+
+static bool is_same_svid(const struct svid *a, const struct svid *b)
+{
+    size_t num = svid_num_certs(a);
+    if (num != svid_num_certs(b))
+        return false;
+    for (size_t i = 0; i < num; i++) {
+        size_t a_len, b_len;
+        const uint8_t *a_der = svid_der(a, i, &a_len);
+        const uint8_t *b_der = svid_der(b, i, &b_len);
+        if (a_len != b_len || memcmp(a_der, b_der, a_len) != 0)
+            return false;
+    }
+    return true;
+}
+
+static bool is_held(const struct rotation *rotation, const struct candidate *candidate)
+{
+    return rotation->identity != NULL &&
+           is_same_svid(identity_svid(rotation->identity), candidate->svid) &&
+           is_same_bundle(rotation->roots, candidate->roots);
+}
+
+static void note_success(struct rotation *rotation, int64_t now_ms)
+{
+    struct rotation_status *status = &rotation->status;
+    status->attempts[ROTATION_OK]++;
+    status->num_failures = 0;
+    status->last_success_ms = now_ms;
+    rotation->retry_at_ms = 0;
+    /* What a store holds does not get younger by asking for it; the store says when there is something new. */
+    status->renew_at_ms = rotation->source->wants_csr
+                              ? rotation_plan_renew_at_ms(
+                                    now_ms, status->not_before_ms, status->not_after_ms,
+                                    rotation->options.jitter_percent, rotation->options.random())
+                              : 0;
+}
+
+static int keep_to_identity(struct rotation *rotation, const struct svid *svid, struct err *err)
+{
+    if (rotation->identity_uri != NULL)
+        return 0;
+    rotation->identity_uri = strdup(svid_id(svid)->uri);
+    return rotation->identity_uri == NULL ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+}
+
+/* Ends the attempt with a candidate that has passed. */
+static void accept_candidate(struct rotation *rotation, const struct candidate *candidate,
+                             int64_t now_ms)
+{
+    if (is_held(rotation, candidate)) {
+        end_attempt(rotation);
+        note_success(rotation, now_ms);
+        plan_wake(rotation);
+        return;
+    }
+    struct err err;
+    struct overlap overlap = overlap_with(rotation, candidate->roots, now_ms);
+    struct identity *identity =
+        make_identity(rotation, candidate->svid, candidate->roots, &overlap, now_ms, &err);
+    if (identity == NULL || keep_to_identity(rotation, candidate->svid, &err) < 0) {
+        identity_unref(identity);
+        fail_attempt(rotation, ROTATION_FAILED, &err);
+        return;
+    }
+    end_attempt(rotation);
+    set_roots(rotation, candidate->roots, &overlap);
+    hold(rotation, identity);
+    note_success(rotation, now_ms);
+    plan_wake(rotation);
+    rotation->handler.on_identity(rotation->owner, identity);
+}
+
+/* ------------------------------------------------------------------------------- judging candidates -- */
+
+static void candidate_done(struct candidate *candidate)
+{
+    svid_unref(candidate->svid);
+    trust_bundle_unref(candidate->roots);
+}
+
+static int check_candidate(const struct rotation *rotation, const struct cert_fetched *fetched,
+                           int64_t now_ms, struct candidate *candidate, struct err *err)
+{
+    *candidate = (struct candidate){0};
+    if (fetched->key_pem == NULL && rotation->csr == NULL)
+        return err_set(err, ERR_INVALID, "there is no private key");
+    candidate->svid =
+        fetched->key_pem != NULL
+            ? svid_new_pem(fetched->key_pem, fetched->key_pem_len, fetched->chain_pem,
+                           fetched->chain_pem_len, err)
+            : csr_combine(rotation->csr, fetched->chain_pem, fetched->chain_pem_len, err);
+    if (candidate->svid == NULL)
+        return -1;
+    candidate->roots = trust_bundle_new_pem(svid_id(candidate->svid)->trust_domain,
+                                            fetched->roots_pem, fetched->roots_pem_len, err);
+    if (candidate->roots == NULL)
+        return -1;
+    return svid_check(candidate->svid, candidate->roots, rotation->identity_uri,
+                      &rotation->options.rules, now_ms, err);
+}
+
+static void on_fetched(void *owner, const struct cert_fetched *fetched, const struct err *err)
+{
+    struct rotation *rotation = owner;
+    if (fetched == NULL) {
+        fail_attempt(rotation, outcome_of(err), err);
+        return;
+    }
+    int64_t now_ms = rotation->options.wall_ms();
+    struct candidate candidate;
+    struct err why;
+    if (check_candidate(rotation, fetched, now_ms, &candidate, &why) < 0) {
+        err_prefix(&why, "the certificate from %s is not usable", rotation->source->name);
+        fail_attempt(rotation, ROTATION_REJECTED, &why);
+    } else {
+        accept_candidate(rotation, &candidate, now_ms);
+    }
+    candidate_done(&candidate);
+}
+
+static void on_fetch_timeout(void *owner)
+{
+    struct rotation *rotation = owner;
+    cert_source_cancel(rotation->source);
+    struct err err;
+    err_set(&err, ERR_TIMEOUT, "no certificate from %s within %llu ms", rotation->source->name,
+            (unsigned long long)rotation->options.fetch_timeout_ms);
+    fail_attempt(rotation, ROTATION_UNREACHABLE, &err);
+}
+
+/* ----------------------------------------------------------------------------------------- fetching -- */
+
+static void start_fetch(struct rotation *rotation, int64_t now_ms)
+{
+    struct err err;
+    rotation->fetch_wanted = false;
+    rotation->is_fetching = true;
+    rotation->status.last_attempt_ms = now_ms;
+    net_timer_start(rotation->fetch_timeout, rotation->options.fetch_timeout_ms);
+    if (rotation->source->wants_csr) {
+        rotation->csr = csr_new(rotation->identity_uri, &err);
+        if (rotation->csr == NULL) {
+            fail_attempt(rotation, ROTATION_FAILED, &err);
+            return;
+        }
+    }
+    const char *csr = rotation->csr == NULL ? NULL : csr_pem(rotation->csr);
+    if (cert_source_start_fetch(rotation->source, csr, on_fetched, rotation, &err) < 0) {
+        fail_attempt(rotation, outcome_of(&err), &err);
+        return;
+    }
+    plan_wake(rotation);
+}
+
+/* The former roots' time is over: the same certificate, fewer roots. True when the owner was called. */
+static bool end_overlap(struct rotation *rotation, int64_t now_ms)
+{
+    if (rotation->overlap.former == NULL || now_ms < rotation->overlap.until_ms)
+        return false;
+    static const struct overlap NONE = {0};
+    struct identity *identity = NULL;
+    struct err ignored; /* memory only: the next wake-up tries again */
+    if (rotation->identity != NULL) {
+        identity = make_identity(rotation, identity_svid(rotation->identity), rotation->roots,
+                                 &NONE, now_ms, &ignored);
+        if (identity == NULL)
+            return false;
+    }
+    set_roots(rotation, rotation->roots, &NONE);
+    if (identity == NULL)
+        return false;
+    hold(rotation, identity);
+    plan_wake(rotation);
+    rotation->handler.on_identity(rotation->owner, identity);
+    return true;
+}
+
+static void on_wake(void *owner)
+{
+    struct rotation *rotation = owner;
+    int64_t now_ms = rotation->options.wall_ms();
+    struct rotation_view view = view_at(rotation, now_ms);
+    struct rotation_step step = rotation_plan_next(&view);
+    rotation->last_wake_ms = now_ms;
+    if (step.action == ROTATION_DROP) {
+        drop_identity(rotation);
+        plan_wake(rotation);
+        rotation->handler.on_identity(rotation->owner, NULL);
+        return;
+    }
+    if (end_overlap(rotation, now_ms))
+        return;
+    bool is_due = step.action == ROTATION_RENEW || rotation->fetch_wanted;
+    if (is_due && !rotation->is_fetching)
+        start_fetch(rotation, now_ms);
+    else
+        plan_wake(rotation);
+}
+
+/* ---------------------------------------------------------------------------------- asking, freeing -- */
+
+void rotation_status_get(const struct rotation *rotation, struct rotation_status *out)
+{
+    *out = rotation->status;
+    out->next_attempt_ms =
+        rotation->retry_at_ms != 0 ? rotation->retry_at_ms : rotation->status.renew_at_ms;
+}
+
+void rotation_free(struct rotation *rotation)
+{
+    if (rotation == NULL)
+        return;
+    cert_source_free(rotation->source);
+    net_timer_free(rotation->wake);
+    net_timer_free(rotation->fetch_timeout);
+    csr_free(rotation->csr);
+    identity_unref(rotation->identity);
+    trust_bundle_unref(rotation->roots);
+    trust_bundle_unref(rotation->overlap.former);
+    free(rotation->identity_uri);
+    free(rotation);
+}
