@@ -39,7 +39,9 @@ const char *clock_format(int64_t wall_ms, char *out)
     time_t time = (time_t)seconds;
     struct tm tm = {0};
     gmtime_r(&time, &tm);
-    size_t len = strftime(out, CLOCK_TEXT_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
+    /* strftime's %Y does not pad. */
+    size_t len = (size_t)snprintf(out, CLOCK_TEXT_MAX, "%04d", tm.tm_year + 1900);
+    len += strftime(out + len, CLOCK_TEXT_MAX - len, "-%m-%dT%H:%M:%S", &tm);
     snprintf(out + len, CLOCK_TEXT_MAX - len, ".%03dZ", (int)ms);
     return out;
 }

@@ -9,7 +9,8 @@ static void mark_cut(char *message)
     memcpy(message + ERR_MESSAGE_MAX - sizeof("..."), "...", sizeof("..."));
 }
 
-static void set_message(struct err *err, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void set_message(struct err *err, const char *format,
+                                                              va_list args)
 {
     int len = vsnprintf(err->message, sizeof(err->message), format, args);
     if (len < 0)
