@@ -4,7 +4,8 @@
 
 #include "net_loop_impl.h"
 
-/* Twice what one stalled connection may hold; more is given back, since an idle agent shall be small. */
+/* Twice what one stalled connection may hold; more is given back, since an idle agent shall be
+ * small. */
 enum { SPARES_MAX = 8 };
 
 struct net_chunk *net_chunk_take(struct net_loop *loop)

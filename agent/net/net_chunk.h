@@ -1,6 +1,7 @@
 /*
- * Where bytes wait that the kernel did not take: few large pieces, one write each. Used ones are kept for the next connection
- * that stalls, so that back-pressure does not allocate in steady state.
+ * Where bytes wait that the kernel did not take: few large pieces, one write each. Used ones are
+ * kept for the next connection that stalls, so that back-pressure does not allocate in steady
+ * state.
  */
 #ifndef REMORA_NET_CHUNK_H
 #define REMORA_NET_CHUNK_H

@@ -10,22 +10,20 @@
 #include "net_tcp_impl.h"
 
 enum {
-    ACCEPTS_MAX =
-        64, /* in one go, so that a flood of connections does not starve those that are there */
-    RETRY_MS =
-        100, /* pause when nothing can be accepted nor dropped; poll would report it again at once */
-    OVERLOAD_EVERY_MS = 1000, /* on_overload at most so often */
+    ACCEPTS_MAX = 64, /* in one go, so that a flood does not starve the connections that exist */
+    RETRY_MS = 100,   /* the pause when one can neither be accepted nor dropped: poll would spin */
+    OVERLOAD_EVERY_MS = 1000,
 };
 
 /*
- * libuv's own listening drops connections, too, when descriptors run out, but tells nobody; and its accept does not give the peer's
- * address. So the socket is only polled, and accepted from here.
+ * libuv's own listening drops connections, too, when descriptors run out, but tells nobody; and its
+ * accept does not give the peer's address. So the socket is only polled, and accepted from here.
  */
 struct net_listener {
     struct net_loop *loop;
     uv_poll_t uv;
     int fd;
-    int reserve_fd; /* closed to accept and drop one connection when there is no other; -1 when it is lost */
+    int reserve_fd; /* closed to accept one connection and drop it; -1 when it is lost */
     struct addr at;
     void (*on_accept)(void *owner, struct net_tcp *tcp);
     void (*on_overload)(void *owner);
@@ -36,7 +34,7 @@ struct net_listener {
     bool closed;
 };
 
-/* --------------------------------------------------------------------------------- the socket -- */
+/* -------------------------------------------------------------------------------- the socket -- */
 
 static int set_flag(int fd, int level, int option, int value, const char *name, struct err *err)
 {
@@ -45,7 +43,8 @@ static int set_flag(int fd, int level, int option, int value, const char *name, 
     return 0;
 }
 
-/* The options of a connection are set on the listening socket: Linux hands them on to what is accepted from it. */
+/* The options of a connection are set on the listening socket: Linux hands them on to what is
+ * accepted from it. */
 static int set_options(int fd, const struct addr *at, const struct net_listener_options *options,
                        struct err *err)
 {
@@ -106,7 +105,7 @@ static int open_socket(const struct addr *at, const struct net_listener_options 
     return -1;
 }
 
-/* ------------------------------------------------------------------------------------ overload -- */
+/* ---------------------------------------------------------------------------------- overload -- */
 
 static int open_reserve(void)
 {
@@ -124,7 +123,8 @@ static void report_overload(struct net_listener *listener)
     listener->on_overload(listener->owner);
 }
 
-/* Accepts one connection on the reserve descriptor and resets it. False when that is not possible either. */
+/* Accepts one connection on the reserve descriptor and resets it. False when that is not possible
+ * either. */
 static bool drop_one(struct net_listener *listener)
 {
     if (listener->reserve_fd < 0)
@@ -156,7 +156,7 @@ static void on_retry(void *owner)
     uv_poll_start(&listener->uv, UV_READABLE, on_acceptable);
 }
 
-/* ----------------------------------------------------------------------------------- accepting -- */
+/* --------------------------------------------------------------------------------- accepting -- */
 
 static void hand_over(struct net_listener *listener, int fd, const struct sockaddr_storage *sa)
 {
@@ -173,7 +173,8 @@ static void hand_over(struct net_listener *listener, int fd, const struct sockad
     listener->on_accept(listener->owner, tcp);
 }
 
-/* accept() also reports what happened to the connection before it was accepted; the next one may be well (accept(2)). */
+/* accept() also reports what happened to the connection before it was accepted; the next one may be
+ * well (accept(2)). */
 static bool is_connections_own(int sys)
 {
     switch (sys) {

@@ -16,6 +16,8 @@ struct net_loop *net_loop_new(struct err *err);
 
 /* Runs until net_loop_stop, or until nothing is left that could call back. */
 void net_loop_run(struct net_loop *loop);
+
+/* Lets net_loop_run return at the end of the current round. On the loop's thread. */
 void net_loop_stop(struct net_loop *loop);
 
 /*
@@ -28,7 +30,7 @@ int net_loop_free(struct net_loop *loop);
 /* The loop's idea of now, monotonic; updated once per iteration. */
 uint64_t net_loop_now_ms(const struct net_loop *loop);
 
-/* ----------------------------------------------------------------------------------- timers -- */
+/* ------------------------------------------------------------------------------------ timers -- */
 
 struct net_timer;
 
@@ -36,18 +38,20 @@ struct net_timer;
 struct net_timer *net_timer_new(struct net_loop *loop, void (*on_timeout)(void *owner),
                                 void *owner);
 
-/* (Re)starts it to run once after `ms`. */
+/* (Re)starts it to run once, `ms` after the loop's now. */
 void net_timer_start(struct net_timer *timer, uint64_t ms);
 void net_timer_stop(struct net_timer *timer);
 
 /* Stops and frees; no callback afterwards; may be called inside the callback. NULL is ignored. */
 void net_timer_free(struct net_timer *timer);
 
-/* --------------------------------------------------------------------------- deferred tasks -- */
+/* ---------------------------------------------------------------------------- deferred tasks -- */
 
 /*
  * Work that is done once, at the end of the current round of I/O and before the loop sleeps:
- * flushing what many events queued. Embedded in its owner. Zeroed is valid and unscheduled.
+ * flushing what many events queued. Embedded in its owner, who sets run and owner before it is
+ * scheduled and cancels it before it goes away. Zeroed is valid and unscheduled. A task may
+ * schedule tasks (itself included), cancel others, and free its owner.
  */
 struct net_task {
     void (*run)(void *owner);
@@ -59,44 +63,50 @@ struct net_task {
 void net_task_schedule(struct net_loop *loop, struct net_task *task); /* idempotent */
 void net_task_cancel(struct net_task *task);                          /* idempotent */
 
-/* -------------------------------------------------------------- wake-up from another thread -- */
+/* --------------------------------------------------------------- wake-up from another thread -- */
 
 struct net_wake;
 
+/* NULL: see *err. */
 struct net_wake *net_wake_new(struct net_loop *loop, void (*on_wake)(void *owner), void *owner,
                               struct err *err);
 
 /* Thread-safe. Several sends before the loop gets to it make one callback. */
 void net_wake_send(struct net_wake *wake);
-void net_wake_free(struct net_wake *wake); /* on the loop's thread */
 
-/* ------------------------------------------------- descriptors, signals and files of others -- */
+/* On the loop's thread, when no other thread can send any more. NULL is ignored. */
+void net_wake_free(struct net_wake *wake);
+
+/* -------------------------------------------------- descriptors, signals and files of others -- */
 
 struct net_poll;
 
-/* Calls on_ready whenever `fd` is readable. The descriptor stays the caller's. */
+/* Calls on_ready whenever `fd` is readable, at its end, or in error. The descriptor stays the
+ * caller's, who closes it after net_poll_free. NULL: see *err. */
 struct net_poll *net_poll_new(struct net_loop *loop, int fd, void (*on_ready)(void *owner),
                               void *owner, struct err *err);
-void net_poll_free(struct net_poll *poll);
+void net_poll_free(struct net_poll *poll); /* NULL is ignored; may be called inside on_ready */
 
 struct net_signal;
 
+/* Calls on_signal on this loop's thread, instead of the signal's default action. NULL: see *err. */
 struct net_signal *net_signal_new(struct net_loop *loop, int signum,
                                   void (*on_signal)(void *owner, int signum), void *owner,
                                   struct err *err);
-void net_signal_free(struct net_signal *sig);
+void net_signal_free(struct net_signal *sig); /* NULL is ignored */
 
 struct net_watch;
 
 /*
  * Watches a file by path, for changes of every kind: written, replaced by rename, its directory's
- * symlink swapped (Kubernetes'
- * ..data), removed, made later. Changes within 100 ms come as one call. Works by watching the
- * directories on the way (inotify) and, since some filesystems do not notify, by comparing stat
- * results every `poll_ms`.
+ * symlink swapped (Kubernetes' ..data), removed, made later, also with its directory. Changes
+ * within 100 ms come as one call. Works by watching the directories on the way (inotify) and,
+ * since some filesystems do not notify, by comparing stat results every `poll_ms` (at least 1).
+ * on_change may also come when the content is as before (touched, written anew), and may free the
+ * watch. A file that is not there is no error. NULL: see *err.
  */
 struct net_watch *net_watch_new(struct net_loop *loop, const char *path, uint64_t poll_ms,
                                 void (*on_change)(void *owner), void *owner, struct err *err);
-void net_watch_free(struct net_watch *watch);
+void net_watch_free(struct net_watch *watch); /* NULL is ignored */
 
 #endif

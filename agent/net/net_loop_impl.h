@@ -11,14 +11,16 @@ struct net_chunk;
 struct net_loop {
     uv_loop_t uv;
 
-    /* Tasks run after each poll for I/O, and before it for those that timers and the like have left. While one waits, the idle
-     * handle runs: it keeps the loop alive and poll from sleeping. */
+    /* Tasks run after each poll for I/O, and before it for those that timers and the like have
+     * left. While one waits, the idle handle runs: it keeps the loop alive and poll from
+     * sleeping. */
     uv_prepare_t before_io;
     uv_check_t after_io;
     uv_idle_t awake;
     struct net_task tasks; /* sentinel of a ring */
 
-    /* Where every connection reads to; lent to on_read. NET_READ_LIMIT bytes; pages that no read reaches cost nothing. */
+    /* Where every connection reads to; lent to on_read. NET_READ_LIMIT bytes; pages that no read
+     * reaches cost nothing. */
     uint8_t *scratch;
     struct net_chunk *spare_chunks;
     unsigned num_spare_chunks;

@@ -15,7 +15,8 @@ struct walk {
     unsigned num_links;
 };
 
-/* Takes the next part of the rest. False at the end, or when the part is longer than a name may be. */
+/* Takes the next part of the rest. False at the end, or when the part is longer than a name may
+ * be. */
 static bool take_part(struct walk *walk, char name[NAME_MAX + 1])
 {
     const char *part = walk->rest + strspn(walk->rest, "/");

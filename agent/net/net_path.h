@@ -1,7 +1,8 @@
 /*
- * The way to a file: each directory entry whose change can change what the path leads to. For /etc/certs/tls.crt in Kubernetes
- * these are "etc" in /, "certs" in /etc, "tls.crt" in /etc/certs, "..data" there (the symlink tls.crt leads through it), and so on to
- * the file itself. Plain file system calls; nothing of the loop.
+ * The way to a file: each directory entry whose change can change what the path leads to. For
+ * /etc/certs/tls.crt in Kubernetes these are "etc" in /, "certs" in /etc, "tls.crt" in /etc/certs,
+ * "..data" there (the symlink tls.crt leads through it), and so on to the file itself. Plain file
+ * system calls; nothing of the loop.
  */
 #ifndef REMORA_NET_PATH_H
 #define REMORA_NET_PATH_H
@@ -28,7 +29,8 @@ struct net_path {
     size_t num_steps;
 };
 
-/* Follows `path` (absolute) as far as it exists and fills *out, which net_path_done releases. -1 when out of memory. */
+/* Follows `path` (absolute) as far as it exists and fills *out, which net_path_done releases. -1
+ * when out of memory. */
 int net_path_follow(struct net_path *out, const char *path);
 bool net_path_equal(const struct net_path *a, const struct net_path *b);
 void net_path_done(struct net_path *path);

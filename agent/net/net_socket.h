@@ -9,7 +9,8 @@
 /* A TCP socket for addresses of `family`, non-blocking, closed on exec. -1: see *err. */
 int net_socket_new(enum ip_family family, struct err *err);
 
-/* Sets TCP_NODELAY and what *options asks for. A socket that is not TCP (socketpair) is left as it is. -1: see *err. */
+/* Sets TCP_NODELAY and what *options asks for. A socket that is not TCP (socketpair) is left as it
+ * is. -1: see *err. */
 int net_socket_set_options(int fd, const struct net_tcp_options *options, struct err *err);
 
 /* The socket's own address and the other end's; {0} where it has none (socketpair). */

@@ -2,8 +2,8 @@
 
 #include <stdbool.h>
 
-/* Tasks that schedule each other: so many passes at once, the rest after a look at the descriptors, so that a chain without end
- * does not starve them. */
+/* Tasks that schedule each other: so many passes at once, the rest after a look at the descriptors,
+ * so that a chain without end does not starve them. */
 enum { PASSES_MAX = 8 };
 
 void net_task_init_ring(struct net_task *ring)

@@ -30,7 +30,7 @@ static struct net_tcp *from_stream(struct stream *stream)
     return (struct net_tcp *)stream;
 }
 
-/* ------------------------------------------------------------------------------------ failing -- */
+/* ----------------------------------------------------------------------------------- failing -- */
 
 static enum stream_fault fault_of(int status)
 {
@@ -77,9 +77,9 @@ static void break_sending(struct net_tcp *tcp, int status)
 }
 
 /*
- * Whether bytes wait that came before the connection broke. A peer that answers and resets (a server that refuses an upload) has
- * its answer read first; the kernel keeps it, and ends it with EOF or an error. Out of memory is our own trouble: the
- * peer may go on for ever.
+ * Whether bytes wait that came before the connection broke. A peer that answers and resets (a
+ * server that refuses an upload) has its answer read first; the kernel keeps it, and ends it with
+ * EOF or an error. Out of memory is our own trouble: the peer may go on for ever.
  */
 static bool has_last_words(const struct net_tcp *tcp)
 {
@@ -100,7 +100,7 @@ static void on_later(void *owner)
         tcp->stream.handler->on_shutdown(tcp->stream.owner);
 }
 
-/* ------------------------------------------------------------------------------------ reading -- */
+/* ----------------------------------------------------------------------------------- reading -- */
 
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
@@ -124,7 +124,8 @@ static void on_received(uv_stream_t *handle, ssize_t nread, const uv_buf_t *buf)
     }
     tcp->eof_seen = true;
     tcp->reading = false;
-    /* The error that a write has picked up is gone from the socket, which then reads as ended. It was broken. */
+    /* The error that a write has picked up is gone from the socket, which then reads as ended. It
+     * was broken. */
     if (tcp->broken != 0)
         fail(tcp, tcp->broken);
     else
@@ -153,7 +154,7 @@ static void tcp_read_stop(struct stream *stream)
     uv_read_stop((uv_stream_t *)&tcp->uv);
 }
 
-/* ------------------------------------------------------------------------------------ writing -- */
+/* ----------------------------------------------------------------------------------- writing -- */
 
 static size_t tcp_queued(const struct stream *stream)
 {
@@ -275,7 +276,7 @@ static void tcp_shutdown(struct stream *stream)
         send_end(tcp);
 }
 
-/* ------------------------------------------------------------------------------------ closing -- */
+/* ----------------------------------------------------------------------------------- closing -- */
 
 static void on_closed(uv_handle_t *handle)
 {
@@ -309,7 +310,7 @@ static const struct stream_ops ops = {
     .abort = tcp_abort,
 };
 
-/* --------------------------------------------------------------------------- making and asking -- */
+/* ------------------------------------------------------------------------- making and asking -- */
 
 struct net_tcp *net_tcp_new(struct net_loop *loop, int fd, const struct addr *peer, struct err *err)
 {
@@ -374,7 +375,8 @@ static bool means_not_redirected(int sys)
 
 int net_tcp_original_destination(const struct net_tcp *tcp, struct addr *out, struct err *err)
 {
-    /* Asked by the family on the wire: for IPv4 on a dual-stack socket, too, IPv4's connection tracking knows the answer. */
+    /* Asked by the family on the wire: for IPv4 on a dual-stack socket, too, IPv4's connection
+     * tracking knows the answer. */
     bool is_v4 = tcp->local.ip.family == IP_V4;
     struct sockaddr_storage sa = {0};
     socklen_t len = is_v4 ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);

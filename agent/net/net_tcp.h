@@ -28,10 +28,12 @@ struct net_tcp_options {
 
 /*
  * A stream with these properties of its own:
- *  - A reset or timeout is noticed by reading and by writing. While reading is stopped and nothing is queued nobody looks at the
- *    socket, and it is noticed by whichever comes next; the same holds after on_eof, when only a write can tell.
- *  - When a write fails while received bytes wait to be read, on_failed comes after them. Where reading is stopped it thus comes only
- *    once the owner reads on; the owner's idle timer covers the rest. Meanwhile what is written is dropped.
+ *  - A reset or timeout is noticed by reading and by writing. While reading is stopped and nothing
+ *    is queued nobody looks at the socket, and it is noticed by whichever comes next; the same
+ *    holds after on_eof, when only a write can tell.
+ *  - When a write fails while received bytes wait to be read, on_failed comes after them. Where
+ *    reading is stopped it thus comes only once the owner reads on; the owner's idle timer covers
+ *    the rest. Meanwhile what is written is dropped.
  */
 struct net_tcp; /* its first member is the struct stream: net_tcp_stream() is free */
 
@@ -46,17 +48,17 @@ const struct addr *net_tcp_local(const struct net_tcp *tcp);
 int net_tcp_original_destination(const struct net_tcp *tcp, struct addr *out, struct err *err);
 
 /*
- * Bytes that one read may take from now on, 1 to NET_READ_LIMIT; NET_READ_MAX unless set. All connections of a loop read into one
- * buffer, so that a larger size costs no memory.
+ * Bytes that one read may take from now on, 1 to NET_READ_LIMIT; NET_READ_MAX unless set. All
+ * connections of a loop read into one buffer, so that a larger size costs no memory.
  */
 void net_tcp_set_read_size(struct net_tcp *tcp, size_t len);
 
 /* Makes a connected socket pair's end or any connected descriptor a stream (tests). Takes `fd` on
- * success. */
+ * success. NULL: see *err. */
 struct net_tcp *net_tcp_from_fd(struct net_loop *loop, int fd,
                                 const struct net_tcp_options *options, struct err *err);
 
-/* ------------------------------------------------------------------------------- connecting -- */
+/* -------------------------------------------------------------------------------- connecting -- */
 
 struct net_connect;
 
@@ -76,7 +78,7 @@ struct net_connect *net_connect_start(struct net_loop *loop, const struct addr *
 /* Not after `done`. `done` will not be called. NULL is ignored. */
 void net_connect_cancel(struct net_connect *connect);
 
-/* -------------------------------------------------------------------------------- listening -- */
+/* --------------------------------------------------------------------------------- listening -- */
 
 struct net_listener;
 
@@ -87,10 +89,10 @@ struct net_listener_options {
 };
 
 /*
- * Listens. [::] takes IPv4 too (dual stack) and falls back to 0.0.0.0 where the kernel has no IPv6.
- * Accepted connections are handed to on_accept, whose they are. Running out of descriptors drops
- * the connection that waits (a reserve descriptor is spent on accepting it), calls on_overload at
- * most once a second, and goes on. NULL: see *err.
+ * Listens. `options` is read during the call. [::] takes IPv4 too (dual stack) and falls back to
+ * 0.0.0.0 where the kernel has no IPv6. Accepted connections are handed to on_accept, whose they
+ * are. Running out of descriptors drops the connection that waits (a reserve descriptor is spent on
+ * accepting it), calls on_overload at most once a second, and goes on. NULL: see *err.
  */
 struct net_listener *net_listener_new(struct net_loop *loop, const struct addr *at,
                                       const struct net_listener_options *options,
@@ -100,6 +102,9 @@ struct net_listener *net_listener_new(struct net_loop *loop, const struct addr *
 
 /* The bound address (port 0 resolved). */
 const struct addr *net_listener_addr(const struct net_listener *listener);
+
+/* Stops listening at once; connections that nobody accepted are reset. May be called inside
+ * on_accept and on_overload. NULL is ignored. */
 void net_listener_free(struct net_listener *listener);
 
 #endif

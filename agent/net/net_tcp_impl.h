@@ -1,4 +1,5 @@
-/* The inside of struct net_tcp, for the files of net alone: connecting and listening make connections. */
+/* The inside of struct net_tcp, for the files of net alone: connecting and listening make
+ * connections. */
 #ifndef REMORA_NET_TCP_IMPL_H
 #define REMORA_NET_TCP_IMPL_H
 
@@ -18,13 +19,17 @@ struct net_tcp {
     struct net_task
         later; /* on_shutdown and on_failed, which may not come inside a stream_* call */
 
-    /* Bytes wait in chunks: those handed to libuv, one write each, and one that is being filled. It is handed on when it is full or
-     * when nothing is in flight, so that many small writes become few large ones. */
+    /* Bytes wait in chunks: those handed to libuv, one write each, and one that is being filled. It
+     * is handed on when it is full or when nothing is in flight, so that many small writes become
+     * few large ones. */
     struct net_chunk *filling;
     uint32_t num_in_flight;
 
     uint32_t read_len; /* bytes that one read may take */
-    int broken; /* libuv's status when sending failed; nothing is sent any more, what was received can still be read */
+    /* libuv's status when sending failed. Nothing is sent any more; what was received can be
+     * read. */
+    int broken;
+
     bool reading;
     bool eof_seen;
     bool was_high; /* the queue was at the high mark: on_writable is owed */
@@ -37,8 +42,8 @@ struct net_tcp {
 };
 
 /*
- * Makes a connection of a descriptor whose options are set and which is connected or about to be. Takes `fd` on success. NULL:
- * see *err.
+ * Makes a connection of a descriptor whose options are set and which is connected or about to be.
+ * Takes `fd` on success. NULL: see *err.
  */
 struct net_tcp *net_tcp_new(struct net_loop *loop, int fd, const struct addr *peer,
                             struct err *err);

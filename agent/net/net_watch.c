@@ -41,7 +41,7 @@ struct net_watch {
     struct stat stat; /* of what the path leads to, when it exists */
 };
 
-/* ------------------------------------------------------------------------------------- notices -- */
+/* ----------------------------------------------------------------------------------- notices -- */
 
 static void on_notice_closed(uv_handle_t *handle)
 {
@@ -66,7 +66,8 @@ static void on_notice(uv_fs_event_t *handle, const char *filename, int events, i
     net_timer_start(watch->coalesce, COALESCE_MS);
 }
 
-/* NULL where it does not work (no permission, no watches left, a filesystem without): the polling sees the change, later. */
+/* NULL where it does not work (no permission, no watches left, a filesystem without): the polling
+ * sees the change, later. */
 static struct notice *notice_new(struct net_watch *watch, const struct net_path_step *step)
 {
     size_t name_size = strlen(step->name) + 1;
@@ -91,7 +92,8 @@ static void drop_notices(struct net_watch *watch)
     net_path_done(&watch->way);
 }
 
-/* Takes over `way`. The new notices begin before the old ones end, so that a directory in both is watched without a gap. */
+/* Takes over `way`. The new notices begin before the old ones end, so that a directory in both is
+ * watched without a gap. */
 static void replace_notices(struct net_watch *watch, const struct net_path *way)
 {
     struct notice *notices[NET_PATH_STEPS_MAX];
@@ -102,7 +104,8 @@ static void replace_notices(struct net_watch *watch, const struct net_path *way)
     memcpy(watch->notices, notices, way->num_steps * sizeof(notices[0]));
 }
 
-/* Watches the way as it is now; followed again until it stays the same, since it may change before it is watched. */
+/* Watches the way as it is now; followed again until it stays the same, since it may change before
+ * it is watched. */
 static void follow(struct net_watch *watch)
 {
     for (unsigned i = 0; i < FOLLOWS_MAX; i++) {
@@ -117,7 +120,7 @@ static void follow(struct net_watch *watch)
     }
 }
 
-/* ----------------------------------------------------------------------------------- comparing -- */
+/* --------------------------------------------------------------------------------- comparing -- */
 
 static bool same_time(struct timespec a, struct timespec b)
 {
@@ -130,13 +133,15 @@ static bool same_file(const struct stat *a, const struct stat *b)
            same_time(a->st_mtim, b->st_mtim) && same_time(a->st_ctim, b->st_ctim);
 }
 
-/* Looks at the file and remembers what it saw. Whether it is another, or (when `notified`) may be. */
+/* Looks at the file and remembers what it saw. Whether it is another, or (when `notified`) may
+ * be. */
 static bool look(struct net_watch *watch, bool notified)
 {
     struct stat now;
     bool exists = stat(watch->path, &now) == 0;
     bool existed = watch->exists;
-    /* Two writes within one tick of the file system's clock look the same; a notice tells them apart. */
+    /* Two writes within one tick of the file system's clock look the same; a notice tells them
+     * apart. */
     bool changed = exists != existed || (exists && (notified || !same_file(&now, &watch->stat)));
     watch->exists = exists;
     if (exists)
@@ -160,7 +165,7 @@ static void on_timer(void *owner)
     check(owner);
 }
 
-/* --------------------------------------------------------------------------- beginning and end -- */
+/* ------------------------------------------------------------------------- beginning and end -- */
 
 /* Relative to where the process is now, not to where it may go. */
 static char *absolute(const char *path)
