@@ -1,0 +1,191 @@
+"""A mesh in namespaces: Remora's real programs over the pods of pods.py. For scenario tests and the demo.
+
+    with Node() as node:
+        mesh = Mesh(node)
+        backend, frontend = mesh.agent("backend"), mesh.agent("frontend")
+        mesh.start()
+        frontend.pod.run(["curl", f"http://{backend.pod.ipv4}:8080/"])
+
+A Mesh has a pod "control" with remora-controlplane, one token for each agent, and one file of workloads, services and policies
+that all agents read. Agents run as uid 1337 without any capability, behind the rules of remora-init.
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+
+from pods import AGENT_UID, program, wait_until
+
+TRUST_DOMAIN = "cluster.local"
+CONTROL_PORT = 15012
+CONTROL_NAME = "controlplane.test"
+
+
+class Agent:
+    """One pod with its sidecar. Made by Mesh.agent()."""
+
+    def __init__(self, mesh, pod, namespace, service_account):
+        self.mesh = mesh
+        self.pod = pod
+        self.name = pod.name
+        self.namespace = namespace
+        self.service_account = service_account
+        self.identity = f"spiffe://{mesh.trust_domain}/ns/{namespace}/sa/{service_account}"
+        self.process = None
+        self.workload = {
+            "uid": f"test/{pod.name}", "name": pod.name, "namespace": namespace, "serviceAccount": service_account,
+            "trustDomain": mesh.trust_domain, "workloadIps": [pod.ipv4, pod.ipv6], "protocol": "HBONE", "network": "",
+            "workloadName": pod.name, "workloadType": "deployment", "canonicalName": pod.name, "canonicalRevision": "v1",
+            "clusterId": "Kubernetes", "node": "node", "services": {},
+        }
+
+    def options(self):
+        """The command line that every agent of this mesh has."""
+        return {
+            "pod-name": self.name, "pod-namespace": self.namespace, "service-account": self.service_account,
+            "trust-domain": self.mesh.trust_domain, "local-file": self.mesh.local_file,
+            "cert-source": "istio-ca", "ca-address": self.mesh.control_address, "ca-server-name": CONTROL_NAME,
+            "ca-root-file": self.mesh.root_file, "token-file": self.mesh.token_file(self.name),
+            "access-log": "text",
+        }
+
+    def start(self, ready=True, **options):
+        """
+        Starts the agent, with options beyond or instead of the usual ones (pod_name="x" is --pod-name=x; None leaves one out),
+        and waits for its readiness unless told otherwise. Returns the Process.
+        """
+        merged = self.options()
+        merged.update({name.replace("_", "-"): value for name, value in options.items()})
+        argv = [program("remora-agent")] + [f"--{name}={value}" for name, value in merged.items() if value is not None]
+        self.process = self.pod.start(argv, uid=AGENT_UID)
+        if ready:
+            self.wait_ready()
+        return self.process
+
+    def wait_ready(self):
+        self.pod.wait_http("http://127.0.0.1:15021/healthz/ready", process=self.process)
+
+    def stop(self):
+        return self.process.stop()
+
+    def restart(self, **options):
+        self.stop()
+        return self.start(**options)
+
+    def capture(self, *options):
+        """Installs the capture rules."""
+        self.pod.run([program("remora-init"), "apply", *options])
+
+    def access_log(self, pattern):
+        """Waits for an access-log line that matches, and returns the whole line."""
+        return self.process.wait_log(rf"^.*{pattern}.*$").group(0)
+
+    def metrics(self):
+        """{series: value} of the agent's metrics page; a series is written as Prometheus does, name{labels}."""
+        page = self.pod.run(["curl", "-fsS", "http://127.0.0.1:15020/metrics"]).stdout
+        return dict(re.findall(r"^([^#\s].*) (\S+)$", page, re.MULTILINE))
+
+    def metric(self, name, **labels):
+        """The sum of a metric over the series that have these labels."""
+        total = 0.0
+        for series, value in self.metrics().items():
+            if re.match(rf"{name}(\{{|$)", series) and all(f'{key}="{val}"' in series for key, val in labels.items()):
+                total += float(value)
+        return total
+
+
+class Mesh:
+    """Attributes: `agents` by pod name, `services` and `policies` as they go into the file, `control`, the control plane."""
+
+    def __init__(self, node, trust_domain=TRUST_DOMAIN):
+        self.node = node
+        self.trust_domain = trust_domain
+        self.folder = tempfile.mkdtemp(prefix="mesh-", dir=node.folder)
+        os.chmod(self.folder, 0o755)
+        self.agents = {}
+        self.services = []
+        self.policies = []
+        self.control_pod = node.pod("control")
+        self.control_address = f"{self.control_pod.ipv4}:{CONTROL_PORT}"
+        self.control = None
+        self.state_dir = os.path.join(self.folder, "control-state")
+        self.root_file = os.path.join(self.state_dir, "root.pem")
+        self.local_file = os.path.join(self.folder, "mesh.yaml")
+        self.tokens_file = os.path.join(self.folder, "tokens.yaml")
+
+    # ------------------------------------------------------------------------------------------------ who is in it
+
+    def agent(self, name, namespace="demo", service_account=None):
+        agent = Agent(self, self.node.pod(name), namespace, service_account or name)
+        self.agents[name] = agent
+        return agent
+
+    def service(self, name, vips, ports, endpoints, namespace="demo", **fields):
+        """A service with VIPs (texts) and ports {service port: target port}, backed by agents."""
+        hostname = f"{name}.{namespace}.svc.cluster.local"
+        self.services.append({"name": name, "namespace": namespace, "hostname": hostname,
+                              "vips": [f"/{vip}" for vip in vips], "ports": ports, **fields})
+        for endpoint in endpoints:
+            endpoint.workload["services"][f"{namespace}/{hostname}"] = ports
+
+    def allow(self, name, to_namespace, *principals):
+        """An ALLOW policy of a namespace: these SPIFFE IDs, and with it nobody else."""
+        values = [{"Exact": principal.removeprefix("spiffe://")} for principal in principals]
+        self.policies.append({"name": name, "namespace": to_namespace, "scope": "Namespace", "action": "Allow",
+                              "rules": [[[{"principals": values}]]], "dryRun": False})
+
+    # ------------------------------------------------------------------------------------------------------- files
+
+    def write_local_file(self, workloads=None):
+        """(Re)writes the file of workloads, services and policies, replaced in one step as a ConfigMap is."""
+        content = {"workloads": workloads if workloads is not None else [agent.workload for agent in self.agents.values()],
+                   "services": self.services, "policies": self.policies}
+        replace_file(self.local_file, json.dumps(content, indent=1))
+
+    def token_file(self, name):
+        return os.path.join(self.folder, f"token-{name}")
+
+    def write_tokens(self):
+        entries = []
+        for name, agent in self.agents.items():
+            token = f"token-of-{name}-{'0123456789abcdef' * 2}"
+            replace_file(self.token_file(name), token + "\n", mode=0o600, uid=AGENT_UID)
+            entries.append({"token": token, "trustDomain": self.trust_domain, "namespace": agent.namespace,
+                            "serviceAccount": agent.service_account})
+        replace_file(self.tokens_file, json.dumps({"tokens": entries}), mode=0o600)
+
+    # ------------------------------------------------------------------------------------------------------ running
+
+    def start_control(self, **options):
+        merged = {"listen": f"{self.control_pod.ipv4}:{CONTROL_PORT}", "state-dir": self.state_dir,
+                  "tokens-file": self.tokens_file, "server-name": CONTROL_NAME, "trust-domain": self.trust_domain}
+        merged.update({name.replace("_", "-"): value for name, value in options.items()})
+        argv = [program("remora-controlplane")] + [f"--{name}={value}" for name, value in merged.items()]
+        self.control = self.control_pod.start(argv)
+        self.control_pod.wait_listening(CONTROL_PORT, self.control)
+        wait_until(lambda: os.path.exists(self.root_file), "the control plane's root certificate")
+        return self.control
+
+    def start(self, **agent_options):
+        """The files, the control plane, the capture rules and every agent."""
+        self.write_local_file()
+        self.write_tokens()
+        self.start_control()
+        for agent in self.agents.values():
+            agent.capture()
+            agent.start(ready=False, **agent_options)
+        for agent in self.agents.values():
+            agent.wait_ready()
+
+
+def replace_file(path, content, mode=0o644, uid=None):
+    """Writes a file in one step: readers see the old content or the new, never a part."""
+    temporary = path + ".new"
+    with open(temporary, "w", encoding="utf-8") as file:
+        file.write(content)
+    os.chmod(temporary, mode)
+    if uid is not None:
+        shutil.chown(temporary, uid)
+    os.replace(temporary, path)
