@@ -1,10 +1,15 @@
 #include "capture_apply.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <nftables/libnftables.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "capture_ruleset.h"
+
+#define NEEDS_NET_ADMIN "this needs the capability NET_ADMIN in the pod's network namespace"
 
 /*
  * libnftables reports a failure as text alone, with the kernel's answer as strerror() has it (and
@@ -15,9 +20,7 @@ static const struct cause {
     enum err_kind kind;
     const char *advice;
 } causes[] = {
-    {EPERM, ERR_DENIED,
-     "this needs the capability NET_ADMIN in the pod's network namespace; without it, use the CNI "
-     "plugin"},
+    {EPERM, ERR_DENIED, NEEDS_NET_ADMIN},
     {EOPNOTSUPP, ERR_SYSTEM,
      "does the kernel have nftables with NAT (nf_tables, nft_chain_nat, nft_redir)?"},
     {EPROTONOSUPPORT, ERR_SYSTEM, "the kernel has no nftables (nf_tables)"},
@@ -45,9 +48,20 @@ static int fail(const char *doing, const char *message, struct err *err)
     return err_set(err, ERR_SYSTEM, "%s: %.*s", doing, len, message);
 }
 
+/* Asked before libnftables is, which writes to standard error by itself when it may not. */
+static bool has_net_admin(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {0};
+    return syscall(SYS_capget, &header, sets) == 0 &&
+           (sets[CAP_TO_INDEX(CAP_NET_ADMIN)].effective & CAP_TO_MASK(CAP_NET_ADMIN)) != 0;
+}
+
 /* Runs commands as one transaction. With `output`, what they print is appended to it. */
 static int run(const char *doing, const char *commands, struct buf *output, struct err *err)
 {
+    if (!has_net_admin())
+        return err_set(err, ERR_DENIED, "%s: %s", doing, NEEDS_NET_ADMIN);
     struct nft_ctx *nft = nft_ctx_new(NFT_CTX_DEFAULT);
     if (!nft)
         return err_set(err, ERR_NOMEM, "%s: out of memory", doing);

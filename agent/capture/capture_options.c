@@ -46,8 +46,7 @@ void capture_options_init(struct capture_options *options)
     options->agent_uids.ids[0] = CAPTURE_AGENT_ID;
 }
 
-/* --------------------------------------------------------------------------------------- from text
- */
+/* ----------------------------------------------------------------------------------- from text */
 
 /* The highest value is the kernel's "no identifier". */
 static int parse_id(uint32_t *id, const char *text, struct err *err)
@@ -162,8 +161,7 @@ int capture_options_set(struct capture_options *options, const char *name, const
     return -1;
 }
 
-/* ----------------------------------------------------------------------- what several decide
- * together */
+/* ---------------------------------------------------------------- what several decide together */
 
 static int check_ports(const char *include_name, const struct capture_ports *include,
                        const char *exclude_name, const struct capture_ports *exclude,
@@ -233,8 +231,7 @@ int capture_options_check(const struct capture_options *options, struct err *err
     return check_cidrs(options, err);
 }
 
-/* --------------------------------------------------------------------------------------------
- * asking */
+/* -------------------------------------------------------------------------------------- asking */
 
 bool capture_options_include_all_outbound(const struct capture_options *options)
 {

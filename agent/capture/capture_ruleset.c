@@ -24,8 +24,7 @@ static void put(struct writer *writer, const char *format, ...)
         writer->failed = true;
 }
 
-/* ----------------------------------------------------------------------------------------------
- * sets */
+/* ---------------------------------------------------------------------------------------- sets */
 
 /* Starts a set; elements follow, each by put_element(), then end_set(). */
 static void begin_set(struct writer *writer, const char *name, const char *type)
@@ -124,8 +123,7 @@ static void put_sets(struct writer *writer, const struct capture_options *option
     put_cidr_sets(writer, "outbound_included", &options->include_outbound_cidrs);
 }
 
-/* --------------------------------------------------------------------------------------------
- * chains */
+/* -------------------------------------------------------------------------------------- chains */
 
 static void put_rule(struct writer *writer, const char *match, const char *verdict,
                      const char *comment)

@@ -64,12 +64,14 @@ static const struct option_spec specs[] = {
                "Drop incoming TCP packets that belong to no known connection. Off by default: they "
                "are rare, and dropping breaks connections whose packets take two ways."),
     OPTION(
-        "families", families, OPTION_ENUM, "auto", .choices = families, .section = "verify",
+        "verify-families", families, OPTION_ENUM, "auto", .choices = families,
+        .section = "Verification",
         .help =
             "Address families to verify; auto takes those in which the pod has a route. A family "
             "that is named here and has no route is a failure."),
-    OPTION("timeout", timeout_ms, OPTION_DURATION, "5s", .min = 100, .max = 60000,
-           .section = "verify", .help = "How long to wait for the connection in each family."),
+    OPTION("verify-timeout", timeout_ms, OPTION_DURATION, "5s", .min = 100, .max = 60000,
+           .section = "Verification",
+           .help = "How long to wait for the connection in each family."),
 };
 
 enum { NUM_SPECS = sizeof(specs) / sizeof(specs[0]) };

@@ -21,18 +21,23 @@ enum exit_code {
     EXIT_NOT_VERIFIED = 96,
 };
 
-static const char usage[] =
-    "usage: remora-init COMMAND [options]\n"
+static const char usage[] = "usage: remora-init print|apply|remove|verify [options]; see --help\n";
+
+static const char commands_help[] =
     "\n"
-    "  print    write the rules to standard output; change nothing\n"
-    "  apply    put the rules in place; replaces those of an earlier apply, in one step\n"
-    "  remove   remove them\n"
-    "  verify   prove with a connection in each address family that they redirect\n"
+    "Commands:\n"
+    "  print   write the rules to standard output; change nothing\n"
+    "  apply   put the rules in place; replaces those of an earlier apply, in one step\n"
+    "  remove  remove them\n"
+    "  verify  prove with a connection in each address family that they redirect\n"
     "\n"
-    "Exit code: 0 done; 64 the command line or environment is wrong; 71 the rules could not be\n"
-    "changed or printed; 77 the capability NET_ADMIN is missing; 95 verify: connections are not\n"
-    "redirected; 96 verify: could not tell (run as the agent's own user, or without a network).\n"
-    "\n";
+    "Exit codes:\n"
+    "  0   done\n"
+    "  64  the command line or the environment is wrong\n"
+    "  71  the rules could not be changed or printed\n"
+    "  77  the capability NET_ADMIN is missing\n"
+    "  95  verify: connections are not redirected\n"
+    "  96  verify: cannot tell: run as the agent's own user, or there is no network\n";
 
 static enum exit_code fail(const char *command, const struct err *err)
 {
@@ -52,7 +57,7 @@ static enum exit_code help(void)
 {
     struct buf text = {0};
     enum exit_code code = EXIT_FAILED;
-    if (buf_append_str(&text, usage) == 0 && init_options_help(&text) == 0)
+    if (init_options_help(&text) == 0 && buf_append_str(&text, commands_help) == 0)
         code = write_out("help", &text);
     buf_done(&text);
     return code;
@@ -77,17 +82,23 @@ static enum exit_code apply(const struct init_options *options)
     if (result == 0)
         result = capture_apply_replace(&rules, &err);
     buf_done(&rules);
-    return result == 0 ? EXIT_OK : fail("apply", &err);
+    if (result < 0)
+        return fail("apply", &err);
+    printf("remora-init: apply: TCP is redirected: outbound to port %u, inbound to port %u\n",
+           (unsigned)options->capture.outbound_port, (unsigned)options->capture.inbound_port);
+    return EXIT_OK;
 }
 
 static enum exit_code remove_rules(const struct init_options *options)
 {
     struct err err = {0};
-    return capture_apply_remove(&err) == 0 ? EXIT_OK : fail("remove", &err);
+    if (capture_apply_remove(&err) < 0)
+        return fail("remove", &err);
+    puts("remora-init: remove: no rules are in place");
+    return EXIT_OK;
 }
 
-/* --------------------------------------------------------------------------------------------
- * verify */
+/* -------------------------------------------------------------------------------------- verify */
 
 /* What the reports so far come to. */
 struct verdict {
@@ -132,11 +143,19 @@ static enum exit_code verify(const struct init_options *options)
     if (verdict.not_redirected)
         return EXIT_NOT_REDIRECTED;
     if (verdict.not_verified || !proven) {
-        fprintf(stderr,
-                "remora-init: verify: not verified in any, or not in each, address family\n");
+        fputs("remora-init: verify: redirection is not proven\n", stderr);
         return EXIT_NOT_VERIFIED;
     }
     return EXIT_OK;
+}
+
+static bool wants_help(int argc, char *const *argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    }
+    return false;
 }
 
 int main(int argc, char **argv)
@@ -147,9 +166,13 @@ int main(int argc, char **argv)
     } commands[] = {
         {"print", print}, {"apply", apply}, {"remove", remove_rules}, {"verify", verify}};
 
-    const char *name = argc > 1 ? argv[1] : "";
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || strcmp(name, "help") == 0)
+    if (wants_help(argc, argv))
         return help();
+    if (argc < 2) {
+        fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+    const char *name = argv[1];
     if (strcmp(name, "--version") == 0)
         return puts("remora-init " REMORA_VERSION) < 0 ? EXIT_FAILED : EXIT_OK;
     for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
@@ -162,9 +185,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "remora-init: %s: %s\n", name, err.message);
         return EXIT_USAGE;
     }
-    if (argc > 1)
-        fprintf(stderr, "remora-init: \"%s\" is not a command; see --help\n", name);
-    else
-        fputs(usage, stderr);
+    fprintf(stderr, "remora-init: \"%s\" is not a command; see --help\n", name);
     return EXIT_USAGE;
 }

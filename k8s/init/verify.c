@@ -59,8 +59,8 @@ static const char *likely_cause(void)
                "front of them?";
     if (err.kind == ERR_NOT_FOUND)
         return "there are no capture rules in this network namespace; run \"remora-init apply\" "
-               "before, or see why the CNI plugin did not";
-    return "are the rules applied (\"remora-init apply\", or the CNI plugin)?";
+               "first";
+    return "did \"remora-init apply\" run in this pod?";
 }
 
 static void not_redirected(struct attempt *attempt, const char *format, ...)
@@ -79,8 +79,7 @@ static void not_redirected(struct attempt *attempt, const char *format, ...)
                likely_cause());
 }
 
-/* -------------------------------------------------------------------------------------------
- * sockets */
+/* ------------------------------------------------------------------------------------- sockets */
 
 static int domain(enum ip_family family)
 {
@@ -162,8 +161,7 @@ static int remaining_ms(const struct attempt *attempt)
     return now_ms < attempt->deadline_ms ? (int)(attempt->deadline_ms - now_ms) : 0;
 }
 
-/* -------------------------------------------------------------------------------------------
- * attempt */
+/* ------------------------------------------------------------------------------------- attempt */
 
 static bool open_sockets(struct attempt *attempt)
 {
@@ -359,8 +357,7 @@ void verify_outbound(const struct capture_options *options, enum ip_family famil
     }
 }
 
-/* -------------------------------------------------------------------------------------------
- * inbound */
+/* ------------------------------------------------------------------------------------- inbound */
 
 void verify_inbound(const struct capture_options *options, struct verify_report *report)
 {
@@ -379,10 +376,11 @@ void verify_inbound(const struct capture_options *options, struct verify_report 
                    (unsigned)options->inbound_port);
     else if (err.kind == ERR_NOT_FOUND)
         report_set(report, VERIFY_NOT_REDIRECTED, "%s", err.message);
+    else if (err.kind == ERR_DENIED)
+        report_set(report, VERIFY_SKIPPED,
+                   "the rules cannot be read without the capability NET_ADMIN; they are applied "
+                   "together with the outbound ones");
     else
-        report_set(
-            report, VERIFY_SKIPPED,
-            "the rules cannot be read (%s); they are applied together with the outbound ones",
-            err.message);
+        report_set(report, VERIFY_IMPOSSIBLE, "%s", err.message);
     buf_done(&rules);
 }

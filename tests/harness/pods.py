@@ -80,6 +80,10 @@ def _ip(*args):
     subprocess.run(["ip", *args], check=True, stdin=subprocess.DEVNULL)
 
 
+def _sysctl(netns, *settings):
+    _ip("netns", "exec", netns, "sysctl", "-qw", *settings)
+
+
 class Process:
     """A program that runs in a pod. Its output goes to a file, which log() reads. Made by Pod.start()."""
 
@@ -151,12 +155,13 @@ class Pod:
         self.ipv6 = f"fd00:18::{number:x}"
         self._process_numbers = itertools.count(1)
         _ip("netns", "add", self.netns)
+        # Without duplicate address detection, addresses (the link-local one too) can be used at once.
+        _sysctl(self.netns, "net.ipv6.conf.default.accept_dad=0")
         port = f"port{number}"
         _ip("link", "add", port, "netns", node.netns, "type", "veth", "peer", "name", "eth0", "netns", self.netns)
         _ip("-n", node.netns, "link", "set", port, "master", "br0", "up")
         for batch in (["link", "set", "lo", "up"],
                       ["link", "set", "eth0", "up"],
-                      # Without duplicate address detection an address can be used at once.
                       ["address", "add", f"{self.ipv4}/16", "dev", "eth0"],
                       ["-6", "address", "add", f"{self.ipv6}/64", "dev", "eth0", "nodad"],
                       ["route", "add", "default", "via", node.ipv4],
@@ -292,6 +297,7 @@ class Node:
 
     def _set_up(self):
         _ip("netns", "add", self.netns)
+        _sysctl(self.netns, "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
         for batch in (["link", "set", "lo", "up"],
                       # A fixed address: else the bridge's would change with its ports, and neighbours would lose it.
                       ["link", "add", "br0", "address", "02:00:00:12:00:01", "type", "bridge", "forward_delay", "0"],
