@@ -156,7 +156,6 @@ def build(node, report):
     outsider = node.pod("outsider")
     mesh.service("backend", VIPS, {80: 8080}, [backend])
     mesh.allow("only-frontend", "demo", frontend.identity)
-    mesh.start_options = {"cert_ttl": CERT_TTL}
     mesh.write_local_file()
     mesh.write_tokens()
     mesh.start_control(max_cert_ttl=CERT_TTL)
@@ -170,7 +169,7 @@ def build(node, report):
         report.check(f"{agent.name}: remora-init installed the rules, and real connections prove them", done.returncode == 0,
                      done.stdout + done.stderr)
     for agent in (frontend, backend, stranger):
-        agent.start(ready=False, cert_ttl=CERT_TTL)
+        agent.start(ready=False)
     for agent in (frontend, backend, stranger):
         agent.wait_ready()
         report.check(f"{agent.name}: the sidecar is ready, as {agent.identity}", True)
@@ -218,7 +217,7 @@ def show_plaintext(report, mesh, backend, outsider):
     report.check("the backend's log says why", True, line)
     mesh.policies.clear()
     mesh.write_local_file()
-    backend.restart(inbound_mode="permissive", cert_ttl=CERT_TTL)
+    backend.restart(inbound_mode="permissive")
     code, body = curl(outsider, hosted(backend.pod.ipv4, 8080))
     report.check("permissive, and no policy against it: served", code == 0 and SECRET in body, body)
 
