@@ -17,7 +17,7 @@
 #include "reason.h"
 #include "stream.h"
 #include "tls_context.h"
-#include "tls_stream.h"
+#include "tls_io.h"
 
 struct hbone_pool;
 
@@ -26,8 +26,8 @@ struct hbone_pool_observer {
     /* A TCP connect is over: REASON_DONE or why not. */
     void (*on_connected)(void *owner, enum reason reason, uint64_t duration_ms);
     /* A TLS handshake is over: REASON_DONE, and the connection counts as open; or why not. */
-    void (*on_handshaken)(void *owner, const struct addr *peer, enum reason reason, const struct err *err,
-                          uint64_t duration_ms);
+    void (*on_handshaken)(void *owner, const struct addr *peer, enum reason reason,
+                          const struct err *err, uint64_t duration_ms);
     /* An open connection is over; DONE is an orderly end. */
     void (*on_closed)(void *owner, enum reason reason);
 };

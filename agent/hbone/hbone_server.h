@@ -17,8 +17,9 @@
 #include "peer_cert.h"
 #include "reason.h"
 #include "stream.h"
+#include "tls_conn.h"
 #include "tls_context.h"
-#include "tls_stream.h"
+#include "tls_io.h"
 
 struct hbone_server;
 struct hbone_request;

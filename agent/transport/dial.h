@@ -11,7 +11,8 @@
 #include "net_tcp.h"
 #include "reason.h"
 #include "stream.h"
-#include "tls_stream.h"
+#include "tls_context.h"
+#include "tls_io.h"
 
 struct dial;
 

@@ -1,0 +1,119 @@
+#include "tls_io.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+
+enum {
+    SPARES_MAX = 16,         /* connections that move bytes in one round, most of the time */
+    SPARE_KEPT = 320 * 1024, /* capacity; one read of ciphertext decrypts into less */
+    LINGER_MS = 1000,
+};
+
+struct linger {
+    LIST_ENTRY(linger) entry;
+    struct stream *stream;
+    struct net_timer *timer;
+};
+
+struct tls_io {
+    struct net_loop *loop;
+    struct buf spares[SPARES_MAX];
+    unsigned num_spares;
+    LIST_HEAD(, linger) lingers;
+};
+
+struct tls_io *tls_io_new(struct net_loop *loop)
+{
+    struct tls_io *io = calloc(1, sizeof(*io));
+    if (io == NULL)
+        return NULL;
+    io->loop = loop;
+    LIST_INIT(&io->lingers);
+    return io;
+}
+
+struct net_loop *tls_io_loop(const struct tls_io *io)
+{
+    return io->loop;
+}
+
+/* ----------------------------------------------------------------------------------- buffers -- */
+
+struct buf tls_io_take(struct tls_io *io)
+{
+    if (io->num_spares == 0)
+        return (struct buf){0};
+    return io->spares[--io->num_spares];
+}
+
+void tls_io_give(struct tls_io *io, struct buf *buf)
+{
+    buf_clear(buf, SPARE_KEPT);
+    if (buf->capacity == 0 || io->num_spares == SPARES_MAX)
+        buf_done(buf);
+    else
+        io->spares[io->num_spares++] = *buf;
+    *buf = (struct buf){0};
+}
+
+/* --------------------------------------------------------------------------------- lingering -- */
+
+static void linger_end(struct linger *linger)
+{
+    LIST_REMOVE(linger, entry);
+    net_timer_free(linger->timer);
+    stream_close(linger->stream);
+    free(linger);
+}
+
+static void linger_on_end(void *owner)
+{
+    linger_end(owner);
+}
+
+static void linger_on_read(void *owner, const uint8_t *bytes, size_t len)
+{
+}
+
+static void linger_on_failed(void *owner, enum stream_fault fault, const struct err *err)
+{
+    linger_end(owner);
+}
+
+static const struct stream_handler linger_handler = {
+    .on_read = linger_on_read,
+    .on_eof = linger_on_end,
+    .on_failed = linger_on_failed,
+};
+
+void tls_io_linger(struct tls_io *io, struct stream *stream)
+{
+    struct linger *linger = calloc(1, sizeof(*linger));
+    struct net_timer *timer = net_timer_new(io->loop, linger_on_end, linger);
+    if (linger == NULL || timer == NULL) {
+        net_timer_free(timer);
+        free(linger);
+        stream_close(stream);
+        return;
+    }
+    linger->stream = stream;
+    linger->timer = timer;
+    LIST_INSERT_HEAD(&io->lingers, linger, entry);
+    stream_set_handler(stream, &linger_handler, linger);
+    stream_shutdown(stream);
+    stream_read_start(stream);
+    net_timer_start(timer, LINGER_MS);
+}
+
+void tls_io_free(struct tls_io *io)
+{
+    if (io == NULL)
+        return;
+    while (!LIST_EMPTY(&io->lingers))
+        linger_end(LIST_FIRST(&io->lingers));
+    while (io->num_spares > 0)
+        buf_done(&io->spares[--io->num_spares]);
+    free(io);
+}
