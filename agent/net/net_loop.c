@@ -1,6 +1,8 @@
 #include "net_loop_impl.h"
 
 #include <assert.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #include "net_chunk.h"
@@ -44,6 +46,8 @@ struct net_loop *net_loop_new(struct err *err)
         net_err_set(err, rc, "event loop");
         goto fail;
     }
+    /* libuv writes without MSG_NOSIGNAL; that a peer went away is an error to handle, not an end. */
+    signal(SIGPIPE, SIG_IGN);
     loop->scratch = scratch;
     net_task_init_ring(&loop->tasks);
     init_phases(loop);
@@ -70,6 +74,24 @@ uint64_t net_loop_now_ms(const struct net_loop *loop)
     return uv_now(&loop->uv);
 }
 
+struct census {
+    const struct net_loop *loop;
+    int num_open;
+};
+
+static bool is_phase(const struct net_loop *loop, const uv_handle_t *handle)
+{
+    return handle == (const uv_handle_t *)&loop->before_io ||
+           handle == (const uv_handle_t *)&loop->after_io ||
+           handle == (const uv_handle_t *)&loop->awake;
+}
+
+static void count_open(uv_handle_t *handle, void *arg)
+{
+    struct census *census = arg;
+    census->num_open += !uv_is_closing(handle) && !is_phase(census->loop, handle);
+}
+
 static void close_phases(struct net_loop *loop)
 {
     uv_close((uv_handle_t *)&loop->before_io, NULL);
@@ -77,23 +99,17 @@ static void close_phases(struct net_loop *loop)
     uv_close((uv_handle_t *)&loop->awake, NULL);
 }
 
-static void count_open(uv_handle_t *handle, void *arg)
-{
-    int *num_open = arg;
-    *num_open += !uv_is_closing(handle);
-}
-
 int net_loop_free(struct net_loop *loop)
 {
     if (loop == NULL)
         return 0;
-    close_phases(loop);
-    int num_open = 0;
-    uv_walk(&loop->uv, count_open, &num_open);
+    struct census census = {.loop = loop};
+    uv_walk(&loop->uv, count_open, &census);
     /* Running on would call back to owners who may be gone. */
-    if (num_open > 0)
-        return num_open;
+    if (census.num_open > 0)
+        return census.num_open;
 
+    close_phases(loop);
     /* A net_loop_stop that came after the last run ends the first of these at once. */
     while (uv_loop_alive(&loop->uv))
         uv_run(&loop->uv, UV_RUN_DEFAULT);

@@ -11,7 +11,7 @@
 
 struct net_loop;
 
-/* NULL: see *err. */
+/* Makes the process ignore SIGPIPE, as every program with a loop must. NULL: see *err. */
 struct net_loop *net_loop_new(struct err *err);
 
 /* Runs until net_loop_stop, or until nothing is left that could call back. */
@@ -23,7 +23,7 @@ void net_loop_stop(struct net_loop *loop);
 /*
  * Runs the close callbacks that are pending and frees the loop. Everything that was made on it must
  * have been closed or freed: returns the number of handles that were not (0 is right; tests assert
- * it), and then leaks rather than crashes. NULL: 0.
+ * it), and then leaves everything as it is, because leaking is better than crashing. NULL: 0.
  */
 int net_loop_free(struct net_loop *loop);
 

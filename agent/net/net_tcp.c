@@ -18,6 +18,8 @@
 /* From <linux/netfilter_ipv6/ip6_tables.h>, which does not compile beside <netinet/in.h>. */
 enum { IP6_ORIGINAL_DST = 80 };
 
+_Static_assert(sizeof(struct net_tcp) <= 512, "thousands of connections are idle");
+
 static int fd_of(const struct net_tcp *tcp)
 {
     uv_os_fd_t fd = -1;
@@ -109,27 +111,51 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     buf->len = tcp->read_len;
 }
 
+static int take_socket_error(const struct net_tcp *tcp)
+{
+    int sys = 0;
+    socklen_t len = sizeof(sys);
+    if (getsockopt(fd_of(tcp), SOL_SOCKET, SO_ERROR, &sys, &len) < 0)
+        return errno;
+    return sys;
+}
+
+/*
+ * libuv takes POLLHUP after a short read for the end without asking the kernel again (it then gives
+ * no buffer), and POLLHUP comes with RST, too. The socket knows: EPIPE is an RST that came after
+ * FIN, so that what was received is whole.
+ */
+static int check_end(const struct net_tcp *tcp, const uv_buf_t *buf)
+{
+    if (buf->base != NULL)
+        return 0;
+    int sys = take_socket_error(tcp);
+    return sys == EPIPE ? 0 : -sys;
+}
+
+static void received_end(struct net_tcp *tcp, int status)
+{
+    tcp->eof_seen = true;
+    tcp->reading = false;
+    /* The error that a write has picked up is gone from the socket, which then reads as ended. */
+    if (tcp->broken != 0)
+        fail(tcp, tcp->broken);
+    else if (status < 0)
+        fail(tcp, status);
+    else
+        tcp->stream.handler->on_eof(tcp->stream.owner);
+}
+
 static void on_received(uv_stream_t *handle, ssize_t nread, const uv_buf_t *buf)
 {
     struct net_tcp *tcp = handle->data;
-    if (nread > 0) {
+    if (nread > 0)
         tcp->stream.handler->on_read(tcp->stream.owner, (const uint8_t *)buf->base, (size_t)nread);
-        return;
-    }
-    if (nread == 0)
-        return; /* EAGAIN */
-    if (nread != UV_EOF) {
+    else if (nread == UV_EOF)
+        received_end(tcp, check_end(tcp, buf));
+    else if (nread < 0)
         fail(tcp, (int)nread);
-        return;
-    }
-    tcp->eof_seen = true;
-    tcp->reading = false;
-    /* The error that a write has picked up is gone from the socket, which then reads as ended. It
-     * was broken. */
-    if (tcp->broken != 0)
-        fail(tcp, tcp->broken);
-    else
-        tcp->stream.handler->on_eof(tcp->stream.owner);
+    /* 0 is EAGAIN. */
 }
 
 static void tcp_read_start(struct stream *stream)
@@ -187,17 +213,13 @@ static void submit_chunk(struct net_tcp *tcp)
 static void send_end(struct net_tcp *tcp)
 {
     /* Not uv_shutdown, which defers the call by a round of the loop. */
-    int fd = fd_of(tcp);
-    if (shutdown(fd, SHUT_WR) == 0) {
+    if (shutdown(fd_of(tcp), SHUT_WR) == 0) {
         net_task_schedule(tcp->loop, &tcp->later);
         return;
     }
     /* ENOTCONN: the connection was reset or timed out behind our back; the socket knows which. */
-    int sys = 0;
-    socklen_t len = sizeof(sys);
-    if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &sys, &len) < 0 || sys == 0)
-        sys = ECONNRESET;
-    break_sending(tcp, -sys);
+    int sys = take_socket_error(tcp);
+    break_sending(tcp, sys == 0 ? UV_ECONNRESET : -sys);
 }
 
 static void on_written(uv_write_t *req, int status)
