@@ -72,7 +72,7 @@ static int parse_ids(struct capture_ids *ids, const char *text, struct err *err)
     char entry[CAPTURE_ENTRY_MAX];
     int more;
     while ((more = capture_list_next(&text, entry, err)) > 0) {
-        uint32_t id;
+        uint32_t id = 0;
         if (parse_id(&id, entry, err) < 0)
             return -1;
         for (size_t i = 0; i < ids->num; i++) {

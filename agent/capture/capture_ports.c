@@ -22,6 +22,7 @@ static const char *parse_port(uint16_t *port, const char *text)
 
 static int parse_range(struct capture_port_range *range, const char *text, struct err *err)
 {
+    *range = (struct capture_port_range){0};
     const char *rest = parse_port(&range->first, text);
     range->last = range->first;
     if (rest && *rest == '-')

@@ -197,8 +197,7 @@ static void values_stand_in_their_sets(void **state)
 {
     static const char *const wanted[] = {
         "set agent_uids {\n\t\ttypeof meta skuid\n\t\telements = {\n\t\t\t1337,\n\t\t\t1400\n",
-        "set excluded_interfaces {\n\t\ttype ifname\n\t\telements = "
-        "{\n\t\t\t\"net1\",\n\t\t\t\"tun.0\"\n",
+        "\t\ttype ifname\n\t\telements = {\n\t\t\t\"net1\",\n\t\t\t\"tun.0\"\n",
         "\t\t\t80,\n\t\t\t8000-8999\n",
         "\t\t\t10.0.0.0/8\n",
         "\t\t\tfd00::/8\n",
