@@ -508,7 +508,9 @@ class Verify(CaptureTest):
             # Reachable indeed, only not with the hop limit that verify sets.
             self.assertIsNotNone(self.dial(self.app, family, documentation, 20001))
             self.listen(self.app, family, OUTBOUND)
-        self.verify("--verify-families=both", code=NOT_REDIRECTED)
+        wrote = self.verify("--verify-families=both", code=NOT_REDIRECTED)
+        self.assertIn("outbound IPv4: not redirected", wrote)
+        self.assertIn("outbound IPv6: not redirected", wrote)
 
     def test_it_names_the_family_that_does_not_work(self):
         self.init("apply")
