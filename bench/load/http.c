@@ -127,7 +127,6 @@ static enum http_progress read_message(struct http_reader *reader, const char *b
         size_t used = collect_head(reader, bytes, len, first_line, &progress);
         if (progress != HTTP_DONE)
             return progress;
-        bytes += used;
         len -= used;
     }
     if (len > reader->body_left)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #define EVENTS_MAX 256
 
 struct conn {
+    LIST_ENTRY(conn) entry;
     int fd;
     bool waits_writable; /* registered for EPOLLOUT instead of EPOLLIN */
     bool answering;      /* head or body of the response still to be written */
@@ -26,14 +28,32 @@ struct conn {
 struct server {
     int epoll;
     int listener;
+    LIST_HEAD(, conn) conns;
     char *input; /* CHUNK_LEN bytes; whatever arrives is parsed from here and forgotten */
     char *zeros; /* CHUNK_LEN bytes, what bodies are made of */
 };
 
 static void conn_close(struct conn *conn)
 {
+    LIST_REMOVE(conn, entry);
     close(conn->fd);
     free(conn);
+}
+
+/* Takes the descriptor. Returns false when it cannot be served; it is closed then. */
+static bool server_serve(struct server *server, int fd)
+{
+    struct conn *conn = calloc(1, sizeof(*conn));
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
+
+    if (conn == NULL || epoll_ctl(server->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
+        free(conn);
+        close(fd);
+        return false;
+    }
+    conn->fd = fd;
+    LIST_INSERT_HEAD(&server->conns, conn, entry);
+    return true;
 }
 
 /* Accepts all that wait. Returns false when accepting or serving one more is impossible. */
@@ -41,19 +61,10 @@ static bool server_on_accept(struct server *server)
 {
     for (;;) {
         int fd = endpoint_accept(server->listener);
-        if (fd < 0) {
-            if (errno == ECONNABORTED || errno == EINTR)
-                continue;
+        if (fd < 0 && errno != ECONNABORTED && errno != EINTR)
             return errno == EAGAIN;
-        }
-        struct conn *conn = calloc(1, sizeof(*conn));
-        struct epoll_event event = {.events = EPOLLIN, .data.ptr = conn};
-        if (conn == NULL || epoll_ctl(server->epoll, EPOLL_CTL_ADD, fd, &event) != 0) {
-            free(conn);
-            close(fd);
+        if (fd >= 0 && !server_serve(server, fd))
             return false;
-        }
-        conn->fd = fd;
     }
 }
 
@@ -138,6 +149,7 @@ static bool server_start(struct server *server, const struct endpoint *endpoint)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
 
+    LIST_INIT(&server->conns);
     server->input = malloc(CHUNK_LEN);
     server->zeros = calloc(1, CHUNK_LEN);
     server->epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -147,22 +159,48 @@ static bool server_start(struct server *server, const struct endpoint *endpoint)
            epoll_ctl(server->epoll, EPOLL_CTL_ADD, server->listener, &event) == 0;
 }
 
-void server_run(const struct endpoint *endpoint)
+/* Keeps errno. */
+static void server_done(struct server *server)
 {
-    struct server server;
+    int saved = errno;
+    struct conn *next;
+
+    for (struct conn *conn = LIST_FIRST(&server->conns); conn != NULL; conn = next) {
+        next = LIST_NEXT(conn, entry);
+        close(conn->fd);
+        free(conn);
+    }
+    if (server->listener >= 0)
+        close(server->listener);
+    if (server->epoll >= 0)
+        close(server->epoll);
+    free(server->input);
+    free(server->zeros);
+    errno = saved;
+}
+
+static void server_loop(struct server *server)
+{
     struct epoll_event events[EVENTS_MAX];
 
-    if (!server_start(&server, endpoint))
-        return;
     for (;;) {
-        int num_events = epoll_wait(server.epoll, events, EVENTS_MAX, -1);
+        int num_events = epoll_wait(server->epoll, events, EVENTS_MAX, -1);
         if (num_events < 0 && errno != EINTR)
             return;
         for (int i = 0; i < num_events; i++) {
             if (events[i].data.ptr != NULL)
-                conn_on_event(&server, events[i].data.ptr);
-            else if (!server_on_accept(&server))
+                conn_on_event(server, events[i].data.ptr);
+            else if (!server_on_accept(server))
                 return;
         }
     }
+}
+
+void server_run(const struct endpoint *endpoint)
+{
+    struct server server;
+
+    if (server_start(&server, endpoint))
+        server_loop(&server);
+    server_done(&server);
 }

@@ -11,35 +11,35 @@ typedef enum http_progress read_fn(struct http_reader *reader, const char *bytes
 
 struct message {
     const char *text;
-    enum http_progress progress; /* after all of it */
-    uint64_t wanted;
+    uint64_t wanted; /* this and the next two: after all of it, unless it is bad */
     uint64_t body_left;
     bool closes;
+    enum http_progress progress; /* after all of it */
 };
 
 static const struct message requests[] = {
-    {"GET /128 HTTP/1.1\r\nHost: backend\r\n\r\n", HTTP_DONE, 128, 0, false},
-    {"GET /0 HTTP/1.1\r\nConnection: close\r\n\r\n", HTTP_DONE, 0, 0, true},
-    {"GET / HTTP/1.1\r\n\r\n", HTTP_DONE, 0, 0, false},
-    {"GET /index.html HTTP/1.1\r\n\r\n", HTTP_DONE, 0, 0, false},
-    {"POST /7 HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc", HTTP_DONE, 7, 0, false},
-    {"POST /7 HTTP/1.1\r\nContent-Length: 3\r\n\r\na", HTTP_MORE, 7, 2, false},
-    {"GET /128 HTTP/1.1\r\nHost: b\r\n", HTTP_MORE, 0, 0, false},
-    {"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n", HTTP_BAD, 1, 0, false},
-    {"GET\r\n\r\n", HTTP_BAD, 0, 0, false},
-    {"GET x HTTP/1.1\r\n\r\n", HTTP_BAD, 0, 0, false},
-    {"GET /1\r\n\r\n", HTTP_BAD, 0, 0, false},
-    {"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", HTTP_BAD, 0, 0, false},
-    {"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", HTTP_BAD, 0, 0, false},
-    {"POST / HTTP/1.1\r\nContent-Length:\r\n\r\n", HTTP_BAD, 0, 0, false},
+    {"GET /128 HTTP/1.1\r\nHost: backend\r\n\r\n", 128, 0, false, HTTP_DONE},
+    {"GET /0 HTTP/1.1\r\nConnection: close\r\n\r\n", 0, 0, true, HTTP_DONE},
+    {"GET / HTTP/1.1\r\n\r\n", 0, 0, false, HTTP_DONE},
+    {"GET /index.html HTTP/1.1\r\n\r\n", 0, 0, false, HTTP_DONE},
+    {"POST /7 HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc", 7, 0, false, HTTP_DONE},
+    {"POST /7 HTTP/1.1\r\nContent-Length: 3\r\n\r\na", 7, 2, false, HTTP_MORE},
+    {"GET /128 HTTP/1.1\r\nHost: b\r\n", 0, 0, false, HTTP_MORE},
+    {"GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\n\r\n", 1, 0, false, HTTP_BAD},
+    {"GET\r\n\r\n", 0, 0, false, HTTP_BAD},
+    {"GET x HTTP/1.1\r\n\r\n", 0, 0, false, HTTP_BAD},
+    {"GET /1\r\n\r\n", 0, 0, false, HTTP_BAD},
+    {"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 0, 0, false, HTTP_BAD},
+    {"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\n", 0, 0, false, HTTP_BAD},
+    {"POST / HTTP/1.1\r\nContent-Length:\r\n\r\n", 0, 0, false, HTTP_BAD},
 };
 
 static const struct message responses[] = {
-    {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", HTTP_DONE, 0, 0, false},
-    {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\no", HTTP_MORE, 0, 1, true},
-    {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokay", HTTP_BAD, 0, 2, false},
-    {"HTTP/1.1 503 Service Unavailable\r\n\r\n", HTTP_BAD, 0, 0, false},
-    {"HTTP/1.1 200\r\n\r\n", HTTP_BAD, 0, 0, false},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", 0, 0, false, HTTP_DONE},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\no", 0, 1, true, HTTP_MORE},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokay", 0, 2, false, HTTP_BAD},
+    {"HTTP/1.1 503 Service Unavailable\r\n\r\n", 0, 0, false, HTTP_BAD},
+    {"HTTP/1.1 200\r\n\r\n", 0, 0, false, HTTP_BAD},
 };
 
 static void check(const struct message *message, enum http_progress progress,
