@@ -268,6 +268,18 @@ void h2_session_trim(struct h2_session *session)
     }
 }
 
+/* 0, or nghttp2's error. */
+static int h2_session_submit(struct h2_stream *stream, const struct h2_header *headers,
+                             size_t num_headers, bool end)
+{
+    nghttp2_nv nva[H2_FIELDS_SENT_MAX];
+    h2_header_to_nv(headers, num_headers, nva);
+    nghttp2_data_provider provider = h2_stream_provider(stream);
+    stream->id = nghttp2_submit_request(stream->session->ng, NULL, nva, num_headers,
+                                        end ? NULL : &provider, stream);
+    return stream->id < 0 ? stream->id : 0;
+}
+
 struct h2_stream *h2_session_request(struct h2_session *session, const struct h2_header *headers,
                                      size_t num_headers, bool end, void *owner, struct err *err)
 {
@@ -278,26 +290,17 @@ struct h2_stream *h2_session_request(struct h2_session *session, const struct h2
         return NULL;
     }
     struct h2_stream *stream = h2_stream_new(session);
-    if (stream == NULL)
-        goto fail;
-    nghttp2_nv nva[H2_FIELDS_SENT_MAX];
-    h2_header_to_nv(headers, num_headers, nva);
-    nghttp2_data_provider provider = h2_stream_provider(stream);
-    int32_t id =
-        nghttp2_submit_request(session->ng, NULL, nva, num_headers, end ? NULL : &provider, stream);
-    if (id < 0)
-        goto fail;
-    stream->id = id;
+    if (stream == NULL || h2_session_submit(stream, headers, num_headers, end) != 0) {
+        if (stream != NULL) {
+            session->num_streams--;
+            h2_stream_free(stream);
+        }
+        err_set(err, ERR_NOMEM, "HTTP/2 request: out of memory");
+        return NULL;
+    }
     stream->owner = owner;
     stream->announced = true;
     stream->ending = end;
     h2_session_ask(session);
     return stream;
-fail:
-    if (stream != NULL) {
-        session->num_streams--;
-        h2_stream_free(stream);
-    }
-    err_set(err, ERR_NOMEM, "HTTP/2 request: out of memory");
-    return NULL;
 }
