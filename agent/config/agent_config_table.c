@@ -86,9 +86,8 @@ static const struct option_spec specs[] = {
      .min = 1,
      .max = 256,
      .section = PROGRAM,
-     .help = "Threads that carry traffic. One is enough for several Gbit/s; more help only where "
-             "the pod "
-             "has that many cores to spare."},
+     .help = "Threads that carry traffic. A second one helps only where the pod has a core to "
+             "spare for it."},
     {.name = "log-level",
      .type = OPTION_ENUM,
      FIELD(log_level),
@@ -413,9 +412,8 @@ static const struct option_spec specs[] = {
      .max = HTTP2_FRAME_MAX,
      .aliases = {"HTTP2_FRAME_SIZE"},
      .section = HTTP2,
-     .help = "Largest DATA frame that a peer may send: four TLS records, beyond which larger "
-             "frames save nothing that can be "
-             "measured."},
+     .help = "Largest DATA frame that a peer may send: four TLS records, the most that is read "
+             "from a socket at once."},
     {.name = "http2-max-streams",
      .type = OPTION_U32,
      FIELD(http2_max_streams),
@@ -453,8 +451,8 @@ static const struct option_spec specs[] = {
      .max = (uint64_t)1 * DAY,
      .aliases = {"KEEPALIVE_TIME"},
      .section = TCP,
-     .help = "Silence after which TCP probes the other "
-             "end; half of what connection tracking of many clouds forgives."},
+     .help = "Silence after which TCP probes the other end. Shorter than the idle limits of common "
+             "NAT gateways and load balancers, which begin at 4 minutes."},
     {.name = "keepalive-interval",
      .type = OPTION_DURATION,
      FIELD(keepalive_interval_ms),
@@ -490,8 +488,8 @@ static const struct option_spec specs[] = {
      .min = 16,
      .max = 1000000,
      .section = LIMITS,
-     .help = "Connections that the agent carries at once, both ways together; more are "
-             "refused. About 20 kB each in the worst usual case, and two descriptors."},
+     .help = "Connections that the agent carries at once, both ways together; more are refused. "
+             "Each takes two descriptors."},
 };
 
 const struct option_table agent_config_table = {

@@ -221,8 +221,8 @@ static int read_file(struct options *options, struct err *err)
     if (given->source == OPTION_FROM_DEFAULT || given->text[0] == '\0')
         return 0;
     struct yaml_doc *doc = yaml_doc_load(given->text, err);
-    if (doc == NULL)
-        return err_prefix(err, "%s", given->place);
+    if (doc == NULL) /* what is wrong inside names the file itself */
+        return err->kind == ERR_SYSTEM ? err_prefix(err, "%s", given->place) : -1;
     int status = read_doc(options, doc, err);
     yaml_doc_free(doc);
     return status;

@@ -98,20 +98,15 @@ static int append_intro(const struct option_table *table, struct buf *out)
         out,
         "# Configuration of %s\n\n"
         "<!-- Written by `%s --help-markdown`; edit the table in the source instead. -->\n\n"
-        "%s.\n\n"
+        "`%s` %s.\n\n"
         "Every option can be given as a flag (`--name value` or `--name=value`), as an environment "
-        "variable "
-        "(`%sNAME`, upper case, dashes as underscores), or as a key of the YAML file that "
-        "`--config` names. "
-        "A flag beats the environment, the environment beats the file, the file beats the default. "
-        "An empty "
-        "environment variable counts as not set. `--check-config` prints what is in force and "
-        "where it comes "
-        "from.\n\n"
+        "variable (`%sNAME`, upper case, dashes as underscores), or as a key of the YAML file that "
+        "`--config` names. A flag beats the environment, the environment beats the file, the file "
+        "beats the default. An empty environment variable counts as not set. `--check-config` "
+        "prints what is in force and where it comes from.\n\n"
         "Durations carry their unit: `500ms`, `10s`, `5m`, `1h30m`. Sizes are in bytes or carry "
-        "`KiB`, `MiB` "
-        "or `GiB`.\n",
-        table->program, table->program, table->description, table->env_prefix);
+        "`KiB`, `MiB` or `GiB`.\n",
+        table->program, table->program, table->program, table->description, table->env_prefix);
 }
 
 /* A bar inside a cell of a table would end the cell. */
