@@ -1,4 +1,5 @@
-/* A stream's owner that remembers what happened to it, and the two ends of connections for tests. */
+/* A stream's owner that remembers what happened to it, and the two ends of connections for
+ * tests. */
 #ifndef REMORA_TESTS_RECORDER_H
 #define REMORA_TESTS_RECORDER_H
 

@@ -48,7 +48,7 @@ static void assert_reads(int fd, const char *text)
     assert_memory_equal(out, text, len);
 }
 
-/* ---------------------------------------------------------------------- ends, one at a time -- */
+/* ----------------------------------------------------------------------- ends, one at a time -- */
 
 static void the_peers_end_leaves_our_direction_open(void **state)
 {
@@ -316,8 +316,9 @@ static void close_on_event(struct recorder *recorder, const char *event)
         recorder_close(recorder);
 }
 
-/* Both ends are ours. One writes until it has to wait and ends; the other reads it all, then resets. The first thus sees each
- * event, and closes in one of them; no handler comes afterwards (recorder.c looks). */
+/* Both ends are ours. One writes until it has to wait and ends; the other reads it all, then
+ * resets. The first thus sees each event, and closes in one of them; no handler comes afterwards
+ * (recorder.c looks). */
 static void closing_is_safe_inside_every_handler(void **state)
 {
     static const char *const events[] = {"read", "eof", "writable", "shutdown", "failed"};
