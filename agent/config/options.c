@@ -105,7 +105,7 @@ static int read_flag(struct options *options, const char *arg, const char *next,
 static int read_flags(struct options *options, int argc, char *const *argv, struct err *err)
 {
     for (int i = 1; i < argc;) {
-        int used;
+        int used = 0;
         if (read_flag(options, argv[i], i + 1 < argc ? argv[i + 1] : NULL, &used, err) < 0)
             return -1;
         i += used;

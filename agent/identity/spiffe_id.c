@@ -147,7 +147,7 @@ static int fill(struct spiffe_id *id, const char *text, size_t len, size_t trust
 int spiffe_id_parse(struct spiffe_id *id, const char *text, size_t len, struct err *err)
 {
     *id = (struct spiffe_id){0};
-    size_t trust_domain_len;
+    size_t trust_domain_len = 0;
     if (check(text, len, &trust_domain_len, err) < 0)
         return -1;
     return fill(id, text, len, trust_domain_len, err);
