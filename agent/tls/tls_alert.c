@@ -84,6 +84,13 @@ enum reason tls_alert_explain(struct err *err)
     return reason;
 }
 
+bool tls_alert_is_leaf_refused(void)
+{
+    uint32_t code = ERR_peek_error();
+    return ERR_GET_LIB(code) == ERR_LIB_SSL &&
+           ERR_GET_REASON(code) == SSL_R_KEY_USAGE_BIT_INCORRECT;
+}
+
 uint8_t tls_alert_for(enum reason reason)
 {
     static const struct {

@@ -36,6 +36,7 @@ struct tls_conn {
     struct failure *failure;
     char *expected; /* the URIs, each with its NUL; gone once the peer is verified */
     size_t num_expected;
+    struct buf cert_message; /* of the peer, while it is not verified */
 };
 
 /* When there is no memory to say anything else. */
@@ -58,21 +59,32 @@ static void fail(struct tls_conn *conn, enum reason reason, const struct err *er
     conn->status = TLS_FAILED;
 }
 
+/* What certificates have to do with it, if it is they. REASON_DONE: something else. */
+static enum reason explain_certificates(const struct tls_conn *conn, struct err *err)
+{
+    if (conn->status != TLS_HANDSHAKING)
+        return REASON_DONE;
+    if (tls_context_kind(conn->context) == TLS_CONTEXT_NAMED_CLIENT)
+        return tls_verify_explain_named(conn->ssl, tls_context_server_name(conn->context), err);
+    if (buf_len(&conn->cert_message) > 0 && tls_alert_is_leaf_refused())
+        return tls_verify_explain_refused(conn, conn->ssl, buf_head(&conn->cert_message),
+                                          buf_len(&conn->cert_message), err);
+    return REASON_DONE;
+}
+
 /* A call into BoringSSL has failed for good: finds out why and empties the error queue. */
 static void fail_by_library(struct tls_conn *conn)
 {
     struct err err = {0};
-    enum reason reason = REASON_DONE;
-    if (conn->failure == NULL && tls_context_kind(conn->context) == TLS_CONTEXT_NAMED_CLIENT &&
-        conn->status == TLS_HANDSHAKING)
-        reason = tls_verify_explain_named(conn->ssl, tls_context_server_name(conn->context), &err);
-    if (conn->bio.out_of_memory) {
+    enum reason reason = REASON_NO_MEMORY;
+    if (conn->bio.out_of_memory)
         err_set(&err, ERR_NOMEM, "out of memory");
-        reason = REASON_NO_MEMORY;
-    }
+    else
+        reason = explain_certificates(conn, &err);
     if (reason == REASON_DONE)
         reason = tls_alert_explain(&err);
     ERR_clear_error();
+    buf_done(&conn->cert_message);
     fail(conn, reason, &err);
 }
 
@@ -136,14 +148,23 @@ bool tls_conn_expects(const struct tls_conn *conn, const char *uri, const char *
     return false;
 }
 
+void tls_conn_keep_cert_message(struct tls_conn *conn, const uint8_t *body, size_t len)
+{
+    buf_clear(&conn->cert_message, 0);
+    /* Without memory for it, only the explanation of a refusal is poorer. */
+    buf_append(&conn->cert_message, body, len);
+}
+
 void tls_conn_accept_peer(struct tls_conn *conn, struct peer_cert *peer)
 {
+    buf_done(&conn->cert_message);
     peer_cert_unref(conn->peer);
     conn->peer = peer;
 }
 
 void tls_conn_refuse_peer(struct tls_conn *conn, enum reason reason, const struct err *err)
 {
+    buf_done(&conn->cert_message);
     set_failure(conn, reason, err);
 }
 
@@ -242,6 +263,7 @@ void tls_conn_free(struct tls_conn *conn)
     tls_context_unref(conn->context);
     peer_cert_unref(conn->peer);
     buf_done(&conn->output);
+    buf_done(&conn->cert_message);
     free(conn->expected);
     free(conn->failure);
     free(conn);

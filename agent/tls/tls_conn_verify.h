@@ -16,6 +16,9 @@ int64_t tls_conn_now_ms(const struct tls_conn *conn);
 bool tls_conn_expects(const struct tls_conn *conn, const char *uri, const char **first,
                       size_t *num);
 
+/* Copies the body of the peer's Certificate message, until the peer is accepted or refused. */
+void tls_conn_keep_cert_message(struct tls_conn *conn, const uint8_t *body, size_t len);
+
 void tls_conn_accept_peer(struct tls_conn *conn, struct peer_cert *peer); /* takes the reference */
 void tls_conn_refuse_peer(struct tls_conn *conn, enum reason reason, const struct err *err);
 

@@ -139,6 +139,7 @@ static SSL_CTX *mesh_ssl_new(const struct tls_context *context, enum tls_role ro
     SSL_CTX_set0_buffer_pool(ctx, context->pool);
     SSL_CTX_set_custom_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
                               tls_verify_peer);
+    SSL_CTX_set_msg_callback(ctx, tls_verify_on_message);
     /* What was learned from the chain is in the peer_cert; the bytes need not stay. */
     SSL_CTX_set_retain_only_sha256_of_client_certs(ctx, 1);
     if (use_svid(ctx, identity_svid(context->identity), context->pool) < 0) {

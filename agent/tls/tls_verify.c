@@ -7,9 +7,26 @@
 
 #include "peer_cert.h"
 #include "tls_alert.h"
+#include "tls_cert_message.h"
 #include "tls_conn_verify.h"
 
 /* NULL: *reason and *err. */
+static struct peer_cert *verify_ders(const struct tls_conn *conn, const SSL *ssl,
+                                     const struct peer_cert_der *ders, size_t num,
+                                     enum reason *reason, struct err *err)
+{
+    struct tls_context *context = tls_conn_context(conn);
+    struct peer_cert_check check = {
+        .chain = ders,
+        .num_certs = num,
+        .role = SSL_is_server(ssl) ? PEER_CERT_CLIENT : PEER_CERT_SERVER,
+        .rules = *tls_context_rules(context),
+        .now_ms = tls_conn_now_ms(conn),
+    };
+    check.bundles = identity_bundles(tls_context_identity(context), &check.num_bundles);
+    return peer_cert_verify(&check, reason, err);
+}
+
 static struct peer_cert *verify_chain(const struct tls_conn *conn, const SSL *ssl,
                                       enum reason *reason, struct err *err)
 {
@@ -22,16 +39,7 @@ static struct peer_cert *verify_chain(const struct tls_conn *conn, const SSL *ss
         const CRYPTO_BUFFER *der = sk_CRYPTO_BUFFER_value(chain, i);
         ders[i] = (struct peer_cert_der){CRYPTO_BUFFER_data(der), CRYPTO_BUFFER_len(der)};
     }
-    struct tls_context *context = tls_conn_context(conn);
-    struct peer_cert_check check = {
-        .chain = ders,
-        .num_certs = num,
-        .role = SSL_is_server(ssl) ? PEER_CERT_CLIENT : PEER_CERT_SERVER,
-        .rules = *tls_context_rules(context),
-        .now_ms = tls_conn_now_ms(conn),
-    };
-    check.bundles = identity_bundles(tls_context_identity(context), &check.num_bundles);
-    return peer_cert_verify(&check, reason, err);
+    return verify_ders(conn, ssl, ders, num, reason, err);
 }
 
 static int check_expected(const struct tls_conn *conn, const struct peer_cert *peer,
@@ -65,6 +73,31 @@ enum ssl_verify_result_t tls_verify_peer(SSL *ssl, uint8_t *out_alert)
     }
     tls_conn_accept_peer(conn, peer);
     return ssl_verify_ok;
+}
+
+void tls_verify_on_message(int is_write, int version, int content_type, const void *bytes,
+                           size_t len, SSL *ssl, void *unused)
+{
+    enum { HEADER_LEN = 4 }; /* type, length (RFC 8446, 4) */
+    const uint8_t *message = bytes;
+    if (!is_write && content_type == SSL3_RT_HANDSHAKE && len > HEADER_LEN &&
+        message[0] == SSL3_MT_CERTIFICATE)
+        tls_conn_keep_cert_message(SSL_get_app_data(ssl), message + HEADER_LEN, len - HEADER_LEN);
+}
+
+enum reason tls_verify_explain_refused(const struct tls_conn *conn, const SSL *ssl,
+                                       const uint8_t *message, size_t message_len, struct err *err)
+{
+    struct peer_cert_der ders[CERT_CHAIN_MAX + 1];
+    size_t num = tls_cert_message_parse(message, message_len, ders, CERT_CHAIN_MAX + 1);
+    enum reason reason = REASON_CERT_MALFORMED;
+    struct peer_cert *peer = verify_ders(conn, ssl, ders, num, &reason, err);
+    if (peer == NULL)
+        return reason;
+    /* Ours finds nothing wrong; BoringSSL's refusal stands all the same. */
+    err_set(err, ERR_TLS, "the certificate of '%.200s' may not be used for TLS", peer->id.uri);
+    peer_cert_unref(peer);
+    return REASON_CERT_KEY_USAGE;
 }
 
 enum reason tls_verify_explain_named(const SSL *ssl, const char *server_name, struct err *err)
