@@ -1,0 +1,94 @@
+/*
+ * Any bytes as the local file. Whatever it takes is then decided upon: every workload calls every address, and what holds for all
+ * meshes is checked.
+ */
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "local_source.h"
+#include "mesh_authorize.h"
+#include "mesh_decide.h"
+
+enum { OBJECTS_MAX = 8 }; /* the first of each kind; more only cost time */
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
+
+static size_t at_most(size_t num)
+{
+    return num < OBJECTS_MAX ? num : OBJECTS_MAX;
+}
+
+static void check_decision(const struct mesh_snapshot *snapshot, const struct mesh_workload *source,
+                           const struct ip *ip, uint16_t port)
+{
+    struct mesh_decision decision;
+    struct mesh_request request = {.source = source,
+                                   .network = source->network,
+                                   .destination = {.ip = *ip, .port = port},
+                                   .random = port};
+    mesh_decide(snapshot, &request, &decision);
+    if (decision.workload != NULL && decision.workload->tunnel == MESH_TUNNEL_HBONE)
+        assert(decision.kind != MESH_PASSTHROUGH);
+    if (decision.kind == MESH_TUNNEL) {
+        assert(decision.num_identities > 0);
+        for (size_t i = 0; i < decision.num_identities; i++)
+            assert(strncmp(decision.identities[i], "spiffe://", 9) == 0);
+        assert(decision.tunnel.port == MESH_HBONE_PORT && decision.target.port != 0);
+    }
+    assert(decision.kind != MESH_REFUSE || decision.reason != REASON_DONE);
+}
+
+static void check_access(const struct mesh_snapshot *snapshot, const struct mesh_workload *workload)
+{
+    const struct mesh_peer peer = {.principal = "td/ns/a/sa/b",
+                                   .trust_domain = "td",
+                                   .namespace_ = "a",
+                                   .service_account = "b"};
+    for (int with_peer = 0; with_peer < 2; with_peer++) {
+        struct mesh_verdict verdict;
+        struct mesh_access access = {.destination = workload,
+                                     .peer = with_peer ? &peer : NULL,
+                                     .source_ip = {.family = IP_V4, .bytes = {10, 0, 0, 1}},
+                                     .target = {{.family = IP_V4, .bytes = {10, 0, 0, 2}}, 80},
+                                     .strict = true};
+        mesh_authorize(snapshot, &access, &verdict);
+        assert(with_peer || !verdict.allowed);
+        assert(verdict.allowed == (verdict.reason == REASON_DONE));
+    }
+}
+
+static void check_mesh(const struct mesh_snapshot *snapshot)
+{
+    size_t num_workloads;
+    size_t num_services;
+    const struct mesh_workload *workloads = mesh_snapshot_workloads(snapshot, &num_workloads);
+    const struct mesh_service *services = mesh_snapshot_services(snapshot, &num_services);
+    for (size_t i = 0; i < at_most(num_workloads); i++) {
+        assert(mesh_snapshot_workload_by_uid(snapshot, workloads[i].uid) == &workloads[i]);
+        check_access(snapshot, &workloads[i]);
+        for (size_t j = 0; j < at_most(num_workloads); j++)
+            for (size_t k = 0; k < at_most(workloads[j].num_ips); k++)
+                check_decision(snapshot, &workloads[i], &workloads[j].ips[k], 80);
+        for (size_t j = 0; j < at_most(num_services); j++)
+            for (size_t k = 0; k < at_most(services[j].num_vips); k++)
+                check_decision(snapshot, &workloads[i], &services[j].vips[k].ip,
+                               services[j].num_ports > 0 ? services[j].ports[0].service_port : 80);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
+{
+    struct err err = {0};
+    struct mesh_warnings *warnings = calloc(1, sizeof(*warnings));
+    struct mesh_snapshot *snapshot =
+        local_source_parse("fuzz", (const char *)bytes, len, warnings, &err);
+    if (snapshot != NULL)
+        check_mesh(snapshot);
+    else
+        assert(err.kind != ERR_NONE && err.message[0] != '\0');
+    mesh_snapshot_unref(snapshot);
+    free(warnings);
+    return 0;
+}
