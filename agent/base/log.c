@@ -69,14 +69,19 @@ void log_event(enum log_level level, const char *module, const char *message,
 {
     if (!log_enabled(level))
         return;
-    struct buf line = {0};
-    if (log_format_line(&line, line_format, clock_wall_ms(), level_names[level], module, message,
-                        fields, num_fields) == 0) {
-        const char *text = (const char *)buf_head(&line);
+    const struct log_line line = {.wall_ms = clock_wall_ms(),
+                                  .level = level_names[level],
+                                  .module = module,
+                                  .message = message,
+                                  .fields = fields,
+                                  .num_fields = num_fields};
+    struct buf out = {0};
+    if (log_format_line(&out, line_format, &line) == 0) {
+        const char *text = (const char *)buf_head(&out);
         if (line_writer != NULL)
-            line_writer_put(line_writer, text, buf_len(&line));
+            line_writer_put(line_writer, text, buf_len(&out));
         else
-            write_now(text, buf_len(&line));
+            write_now(text, buf_len(&out));
     }
-    buf_done(&line);
+    buf_done(&out);
 }

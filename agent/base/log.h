@@ -49,15 +49,23 @@ uint64_t log_dropped(void);
 void log_event(enum log_level level, const char *module, const char *message,
                const struct log_field *fields, size_t num_fields);
 
+/* A line before it is written. All is lent. */
+struct log_line {
+    int64_t wall_ms;
+    const char *level;
+    const char *module;
+    const char *message;
+    const struct log_field *fields;
+    size_t num_fields;
+};
+
 /*
- * Appends "time level module message k=v ..." or the JSON object, and a newline, to `line`. Message
+ * Appends "time level module message k=v ..." or the JSON object, and a newline, to `out`. Message
  * and text values are quoted; control characters, quotes and bytes that are not UTF-8 are escaped
- * in both forms, so that no peer can forge a line. The access log uses it too. 0, or -1 when out of
- * memory.
+ * in both forms, so that no peer can forge a line. Level, module and keys are the program's own
+ * words. The access log uses it too. 0, or -1 when out of memory.
  */
-int log_format_line(struct buf *line, enum log_format format, int64_t wall_ms, const char *level,
-                    const char *module, const char *message, const struct log_field *fields,
-                    size_t num_fields);
+int log_format_line(struct buf *out, enum log_format format, const struct log_line *line);
 
 #define LOG_FIELDS_(...)                                                                           \
     (const struct log_field[]){__VA_ARGS__},                                                       \

@@ -74,47 +74,43 @@ static int append_value(struct buf *line, enum log_format format, const struct l
     return append_quoted(line, format, field->text);
 }
 
-static int append_text(struct buf *line, const char *time, const char *level, const char *module,
-                       const char *message)
+static int append_text_head(struct buf *out, const struct log_line *line)
 {
-    if (buf_printf(line, "%s %s %s ", time, level, module) < 0)
+    char time[CLOCK_TEXT_MAX];
+    if (buf_printf(out, "%s %s %s ", clock_format(line->wall_ms, time), line->level, line->module) <
+        0)
         return -1;
-    return append_quoted(line, LOG_TEXT, message);
+    return append_quoted(out, LOG_TEXT, line->message);
 }
 
-static int append_json(struct buf *line, const char *time, const char *level, const char *module,
-                       const char *message)
+static int append_json_head(struct buf *out, const struct log_line *line)
 {
-    if (buf_printf(line, "{\"time\":\"%s\",\"level\":\"%s\",\"module\":\"%s\",\"message\":", time,
-                   level, module) < 0)
+    char time[CLOCK_TEXT_MAX];
+    if (buf_printf(out, "{\"time\":\"%s\",\"level\":\"%s\",\"module\":\"%s\",\"message\":",
+                   clock_format(line->wall_ms, time), line->level, line->module) < 0)
         return -1;
-    return append_quoted(line, LOG_JSON, message);
+    return append_quoted(out, LOG_JSON, line->message);
 }
 
-static int append_fields(struct buf *line, enum log_format format, const struct log_field *fields,
-                         size_t num_fields)
+static int append_fields(struct buf *out, enum log_format format, const struct log_line *line)
 {
     const char *before_key = format == LOG_JSON ? ",\"" : " ";
     const char *after_key = format == LOG_JSON ? "\":" : "=";
-    for (size_t i = 0; i < num_fields; i++) {
-        if (fields[i].type == LOG_FIELD_TEXT && fields[i].text == NULL)
+    for (size_t i = 0; i < line->num_fields; i++) {
+        const struct log_field *field = &line->fields[i];
+        if (field->type == LOG_FIELD_TEXT && field->text == NULL)
             continue;
-        if (buf_append_str(line, before_key) < 0 || buf_append_str(line, fields[i].key) < 0 ||
-            buf_append_str(line, after_key) < 0 || append_value(line, format, &fields[i]) < 0)
+        if (buf_append_str(out, before_key) < 0 || buf_append_str(out, field->key) < 0 ||
+            buf_append_str(out, after_key) < 0 || append_value(out, format, field) < 0)
             return -1;
     }
     return 0;
 }
 
-int log_format_line(struct buf *line, enum log_format format, int64_t wall_ms, const char *level,
-                    const char *module, const char *message, const struct log_field *fields,
-                    size_t num_fields)
+int log_format_line(struct buf *out, enum log_format format, const struct log_line *line)
 {
-    char time[CLOCK_TEXT_MAX];
-    clock_format(wall_ms, time);
-    int rc = format == LOG_JSON ? append_json(line, time, level, module, message)
-                                : append_text(line, time, level, module, message);
-    if (rc < 0 || append_fields(line, format, fields, num_fields) < 0)
+    int rc = format == LOG_JSON ? append_json_head(out, line) : append_text_head(out, line);
+    if (rc < 0 || append_fields(out, format, line) < 0)
         return -1;
-    return buf_append_str(line, format == LOG_JSON ? "}\n" : "\n");
+    return buf_append_str(out, format == LOG_JSON ? "}\n" : "\n");
 }

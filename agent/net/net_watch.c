@@ -101,7 +101,8 @@ static void replace_notices(struct net_watch *watch, const struct net_path *way)
         notices[i] = notice_new(watch, &way->steps[i]);
     drop_notices(watch);
     watch->way = *way;
-    memcpy(watch->notices, notices, way->num_steps * sizeof(notices[0]));
+    for (size_t i = 0; i < way->num_steps; i++)
+        watch->notices[i] = notices[i];
 }
 
 /* Watches the way as it is now; followed again until it stays the same, since it may change before

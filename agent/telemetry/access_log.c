@@ -156,8 +156,13 @@ static void add_bytes(struct fields *fields, const struct session_record *record
 static int format_line(struct buf *line, enum log_format format, const struct fields *fields,
                        enum reason reason, int64_t wall_ms)
 {
-    return log_format_line(line, format, wall_ms, level_of(reason), scope, message_of(reason),
-                           fields->list, fields->num);
+    const struct log_line log_line = {.wall_ms = wall_ms,
+                                      .level = level_of(reason),
+                                      .module = scope,
+                                      .message = message_of(reason),
+                                      .fields = fields->list,
+                                      .num_fields = fields->num};
+    return log_format_line(line, format, &log_line);
 }
 
 int access_log_format_session(struct buf *line, enum log_format format,

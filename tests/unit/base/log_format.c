@@ -13,9 +13,13 @@
 static char *format(enum log_format format, const char *message, const struct log_field *fields,
                     size_t num_fields)
 {
+    const struct log_line log_line = {.level = "info",
+                                      .module = "proxy",
+                                      .message = message,
+                                      .fields = fields,
+                                      .num_fields = num_fields};
     struct buf line = {0};
-    assert_int_equal(
-        log_format_line(&line, format, 0, "info", "proxy", message, fields, num_fields), 0);
+    assert_int_equal(log_format_line(&line, format, &log_line), 0);
     char *text = strndup((const char *)buf_head(&line), buf_len(&line));
     assert_int_equal(strlen(text), buf_len(&line));
     buf_done(&line);

@@ -78,7 +78,7 @@ static void fill_backlog(const struct addr *at, int fds[2])
     socklen_t len = addr_to_sockaddr(at, &sa);
     for (int i = 0; i < 2; i++) {
         fds[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-        connect(fds[i], (struct sockaddr *)&sa, len);
+        (void)connect(fds[i], (struct sockaddr *)&sa, len);
     }
 }
 

@@ -29,7 +29,7 @@ static int root_fd;
 
 static int set_up(void **state)
 {
-    memcpy(root + sizeof(root) - 7, "XXXXXX", 6);
+    memcpy(root, "/tmp/remora_watch_XXXXXX", sizeof(root));
     if (mkdtemp(root) == NULL)
         return -1;
     root_fd = open(root, O_RDONLY | O_DIRECTORY);
