@@ -294,7 +294,6 @@ struct http_server *http_server_new(struct net_loop *loop, const struct addr *at
     server->num_routes = num_routes;
     server->listen_fd = -1;
     if (start(server, at, err) < 0) {
-        err_prefix(err, "HTTP server");
         http_server_free(server);
         return NULL;
     }

@@ -5,7 +5,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-static void set_why(struct readiness_condition *condition, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void set_why(struct readiness_condition *condition,
+                                                          const char *format, va_list args)
 {
     vsnprintf(condition->why, sizeof(condition->why), format, args);
     for (char *at = condition->why; *at != '\0'; at++) {
