@@ -45,8 +45,8 @@ static const struct option_spec *known_spec(const struct options *options, const
 
 static void forget(struct option_given *given)
 {
-    free((void *)(uintptr_t)given->text);
-    free((void *)(uintptr_t)given->place);
+    free(given->text);
+    free(given->place);
     *given = (struct option_given){0};
 }
 

@@ -11,8 +11,8 @@ enum {
 
 struct option_given {
     enum option_source source;
-    const char *text;  /* owned */
-    const char *place; /* owned; "--name", "NAME" or "file:line:column: name"; NULL for a default */
+    char *text;  /* owned */
+    char *place; /* owned; "--name", "NAME" or "file:line:column: name"; NULL for a default */
 };
 
 struct options {
