@@ -1,0 +1,252 @@
+#include "file_source.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "cert_builder.h"
+#include "net_loop.h"
+#include "rotation.h"
+
+static const char ID[] = "spiffe://td/ns/a/sa/b";
+
+struct world {
+    char folder[32];
+    char cert[64], key[64], roots[64];
+    struct net_loop *loop;
+    struct cert_source *source;
+    struct cert_built *root;
+    /* What the fetch brought. */
+    bool is_done;
+    char *chain, *key_pem, *roots_pem;
+    struct err err;
+};
+
+static void write_file(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(text, 1, strlen(text), file), strlen(text));
+    fclose(file);
+}
+
+static int make_world(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    strcpy(world->folder, "/tmp/file_source.XXXXXX");
+    if (world == NULL || mkdtemp(world->folder) == NULL)
+        return -1;
+    snprintf(world->cert, sizeof(world->cert), "%s/tls.crt", world->folder);
+    snprintf(world->key, sizeof(world->key), "%s/tls.key", world->folder);
+    snprintf(world->roots, sizeof(world->roots), "%s/ca.crt", world->folder);
+    world->root = cert_builder_root("root");
+    struct err err;
+    world->loop = net_loop_new(&err);
+    *state = world;
+    return world->loop == NULL ? -1 : 0;
+}
+
+static void forget(struct world *world)
+{
+    free(world->chain);
+    free(world->key_pem);
+    free(world->roots_pem);
+    world->chain = world->key_pem = world->roots_pem = NULL;
+    world->is_done = false;
+}
+
+static int free_world(void **state)
+{
+    struct world *world = *state;
+    cert_source_free(world->source);
+    forget(world);
+    int num_left = net_loop_free(world->loop);
+    cert_builder_free(world->root);
+    unlink(world->cert);
+    unlink(world->key);
+    unlink(world->roots);
+    rmdir(world->folder);
+    free(world);
+    return num_left;
+}
+
+static struct cert_source *open_source(struct world *world)
+{
+    const struct file_source_paths paths = {world->cert, world->key, world->roots};
+    struct err err = {0};
+    struct cert_source *source = file_source_new(world->loop, &paths, &err);
+    if (source == NULL)
+        fail_msg("%s", err.message);
+    return source;
+}
+
+static void on_done(void *owner, const struct cert_fetched *fetched, const struct err *err)
+{
+    struct world *world = owner;
+    world->is_done = true;
+    if (fetched == NULL) {
+        world->err = *err;
+    } else {
+        world->chain = strndup(fetched->chain_pem, fetched->chain_pem_len);
+        world->key_pem = strndup(fetched->key_pem, fetched->key_pem_len);
+        world->roots_pem = strndup(fetched->roots_pem, fetched->roots_pem_len);
+    }
+    net_loop_stop(world->loop);
+}
+
+static void fetch(struct world *world)
+{
+    forget(world);
+    struct err err = {0};
+    assert_int_equal(cert_source_start_fetch(world->source, NULL, on_done, world, &err), 0);
+    assert_false(world->is_done);
+    net_loop_run(world->loop);
+    assert_true(world->is_done);
+}
+
+static void the_three_files_are_read(void **state)
+{
+    struct world *world = *state;
+    write_file(world->cert, "chain");
+    write_file(world->key, "key");
+    write_file(world->roots, "roots");
+    world->source = open_source(world);
+    assert_false(world->source->wants_csr);
+    fetch(world);
+    assert_string_equal(world->chain, "chain");
+    assert_string_equal(world->key_pem, "key");
+    assert_string_equal(world->roots_pem, "roots");
+}
+
+static void what_is_wrong_with_a_file_is_said_with_its_path(void **state)
+{
+    struct world *world = *state;
+    world->source = open_source(world);
+    fetch(world);
+    assert_int_equal(world->err.kind, ERR_NOT_FOUND);
+    assert_non_null(strstr(world->err.message, world->cert));
+
+    write_file(world->cert, "chain");
+    assert_int_equal(mkdir(world->key, 0700), 0);
+    fetch(world);
+    assert_int_equal(world->err.kind, ERR_INVALID);
+    assert_non_null(strstr(world->err.message, "not a regular file"));
+    rmdir(world->key);
+
+    assert_int_equal(mkfifo(world->key, 0600), 0); /* must not block */
+    fetch(world);
+    assert_int_equal(world->err.kind, ERR_INVALID);
+    unlink(world->key);
+
+    write_file(world->key, "key");
+    write_file(world->roots, "");
+    assert_int_equal(truncate(world->roots, FILE_SOURCE_MAX + 1), 0);
+    fetch(world);
+    assert_int_equal(world->err.kind, ERR_LIMIT);
+    assert_non_null(strstr(world->err.message, world->roots));
+}
+
+static void a_cancelled_fetch_is_silent(void **state)
+{
+    struct world *world = *state;
+    world->source = open_source(world);
+    struct err err = {0};
+    assert_int_equal(cert_source_start_fetch(world->source, NULL, on_done, world, &err), 0);
+    cert_source_cancel(world->source);
+    fetch(world); /* and the next one is alone */
+    assert_int_equal(world->err.kind, ERR_NOT_FOUND);
+}
+
+/* ------------------------------------------------------------------- with the machine, on a real loop -- */
+
+struct watched {
+    struct world *world;
+    unsigned num_identities;
+    char serial[CERT_SERIAL_TEXT_MAX];
+};
+
+static void on_identity(void *owner, struct identity *identity)
+{
+    struct watched *watched = owner;
+    assert_non_null(identity);
+    watched->num_identities++;
+    strcpy(watched->serial, svid_serial(identity_svid(identity)));
+    net_loop_stop(watched->world->loop);
+}
+
+static void write_set(const struct world *world, const struct cert_built *leaf)
+{
+    write_file(world->cert, cert_builder_chain_pem(leaf));
+    write_file(world->key, cert_builder_key_pem(leaf));
+    write_file(world->roots, cert_builder_pem(world->root));
+}
+
+static void a_replaced_set_of_files_becomes_the_new_identity(void **state)
+{
+    struct world *world = *state;
+    static const struct rotation_handler HANDLER = {on_identity, NULL};
+    const struct rotation_options options = {.identity_uri = ID};
+    struct watched watched = {.world = world};
+    struct cert_built *first = cert_builder_leaf(world->root, ID);
+    struct cert_built *second = cert_builder_leaf(world->root, ID);
+    write_set(world, first);
+    struct err err = {0};
+    struct rotation *rotation =
+        rotation_new(world->loop, open_source(world), &options, &HANDLER, &watched, &err);
+    assert_non_null(rotation);
+    rotation_start(rotation);
+    net_loop_run(world->loop);
+    assert_int_equal(watched.num_identities, 1);
+    char serial[CERT_SERIAL_TEXT_MAX];
+    strcpy(serial, watched.serial);
+
+    write_set(world, second);
+    net_loop_run(world->loop);
+    assert_int_equal(watched.num_identities, 2);
+    assert_string_not_equal(serial, watched.serial);
+
+    rotation_free(rotation);
+    cert_builder_free(first);
+    cert_builder_free(second);
+}
+
+static void a_set_that_appears_later_is_taken_up(void **state)
+{
+    struct world *world = *state;
+    static const struct rotation_handler HANDLER = {on_identity, NULL};
+    const struct rotation_options options = {.identity_uri = NULL};
+    struct watched watched = {.world = world};
+    struct cert_built *leaf = cert_builder_leaf(world->root, ID);
+    struct err err = {0};
+    struct rotation *rotation =
+        rotation_new(world->loop, open_source(world), &options, &HANDLER, &watched, &err);
+    assert_non_null(rotation);
+    rotation_start(rotation);
+    write_set(world, leaf);
+    net_loop_run(world->loop);
+    assert_int_equal(watched.num_identities, 1);
+    rotation_free(rotation);
+    cert_builder_free(leaf);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_world, free_world)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(the_three_files_are_read),
+        TEST(what_is_wrong_with_a_file_is_said_with_its_path),
+        TEST(a_cancelled_fetch_is_silent),
+        TEST(a_replaced_set_of_files_becomes_the_new_identity),
+        TEST(a_set_that_appears_later_is_taken_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
