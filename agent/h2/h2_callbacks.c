@@ -1,6 +1,6 @@
 /*
- * nghttp2's callbacks. Those of the receiving side call the handler; what the sending side finds is posted to the stream as an
- * event and told once nghttp2 has returned.
+ * nghttp2's callbacks. Those of the receiving side call the handler; what the sending side finds is
+ * posted to the stream as an event and told once nghttp2 has returned.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@ static struct h2_stream *h2_find(nghttp2_session *ng, int32_t stream_id)
     return nghttp2_session_get_stream_user_data(ng, stream_id);
 }
 
-/* -------------------------------------------------------------------------------- receiving -- */
+/* --------------------------------------------------------------------------------- receiving -- */
 
 static int h2_on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
@@ -93,7 +93,10 @@ static void h2_on_ping(struct h2_session *session, const nghttp2_frame *frame)
     uint64_t payload;
     memcpy(&payload, frame->ping.opaque_data, sizeof(payload));
     if (session->drain_ping && payload == 0) {
-        /* The round trip since the first GOAWAY is over: what the peer sent before it saw it is here. */
+        /*
+         * The round trip since the first GOAWAY is over: what the peer sent before it saw it is
+         * here.
+         */
         session->drain_ping = false;
         nghttp2_submit_goaway(session->ng, NGHTTP2_FLAG_NONE,
                               nghttp2_session_get_last_proc_stream_id(session->ng), H2_NO_ERROR,
@@ -162,7 +165,7 @@ static int h2_on_error(nghttp2_session *ng, int ng_error, const char *text, size
     return 0;
 }
 
-/* ----------------------------------------------------------------------------------- either -- */
+/* ------------------------------------------------------------------------------------ either -- */
 
 static int h2_on_stream_close(nghttp2_session *ng, int32_t stream_id, uint32_t code, void *user)
 {
@@ -182,7 +185,7 @@ static int h2_on_stream_close(nghttp2_session *ng, int32_t stream_id, uint32_t c
     return 0;
 }
 
-/* ---------------------------------------------------------------------------------- sending -- */
+/* ----------------------------------------------------------------------------------- sending -- */
 
 static ssize_t h2_on_send(nghttp2_session *ng, const uint8_t *bytes, size_t len, int flags,
                           void *user)
@@ -192,7 +195,10 @@ static ssize_t h2_on_send(nghttp2_session *ng, const uint8_t *bytes, size_t len,
     return (ssize_t)len;
 }
 
-/* How much one DATA frame may hold: no more than there is, so that nghttp2's own buffer stays small. */
+/*
+ * How much one DATA frame may hold: no more than there is, so that nghttp2's own buffer stays
+ * small.
+ */
 static ssize_t h2_on_read_length(nghttp2_session *ng, uint8_t frame_type, int32_t stream_id,
                                  int32_t session_window, int32_t stream_window,
                                  uint32_t max_frame_size, void *user)

@@ -93,7 +93,9 @@ void h2_header_to_nv(const struct h2_header *headers, size_t num_headers, nghttp
 
 /* ---------------------------------------------------------------------------------- h2_block -- */
 
-/* Adds a received field. 0, -1 (out of memory), or 1 when the list has become larger than `limit`. */
+/*
+ * Adds a received field. 0, -1 (out of memory), or 1 when the list has become larger than `limit`.
+ */
 int h2_block_add(struct h2_block *block, nghttp2_rcbuf *name, nghttp2_rcbuf *value, size_t limit);
 void h2_block_clear(struct h2_block *block);
 void h2_block_done(struct h2_block *block);

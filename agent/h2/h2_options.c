@@ -15,8 +15,8 @@ enum {
     MAX_CONTINUATIONS = 8,
 
     /*
-     * RST_STREAM frames of a client: burst, and a rate per second. A tunnel carries connections that
-     * applications may reset as fast as they make them, so this is above the rate at which one
+     * RST_STREAM frames of a client: burst, and a rate per second. A tunnel carries connections
+     * that applications may reset as fast as they make them, so this is above the rate at which one
      * connection can open streams in earnest; it stops those that do nothing else.
      */
     RESET_BURST = 20000,

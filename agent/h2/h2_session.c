@@ -95,7 +95,7 @@ void h2_session_settle_credit(struct h2_session *session)
         h2_session_set_broken(session, rv);
 }
 
-/* ------------------------------------------------------------------------------ bytes in, out -- */
+/* ----------------------------------------------------------------------------- bytes in, out -- */
 
 static void h2_session_tell(struct h2_session *session, struct h2_stream *stream)
 {
@@ -202,7 +202,7 @@ void h2_session_end_streams(struct h2_session *session, uint32_t code)
     h2_session_dispatch(session);
 }
 
-/* ------------------------------------------------------------------------------- connection -- */
+/* -------------------------------------------------------------------------------- connection -- */
 
 unsigned h2_session_num_streams(const struct h2_session *session)
 {

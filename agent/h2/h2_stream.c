@@ -60,7 +60,7 @@ struct h2_session *h2_stream_session(const struct h2_stream *stream)
     return stream->session;
 }
 
-/* -------------------------------------------------------------------------------- receiving -- */
+/* --------------------------------------------------------------------------------- receiving -- */
 
 void h2_stream_on_data(struct h2_stream *stream, const uint8_t *bytes, size_t len)
 {
@@ -73,7 +73,9 @@ void h2_stream_on_data(struct h2_stream *stream, const uint8_t *bytes, size_t le
     h2_session_settle_credit(session);
 }
 
-/* An owner that takes bytes as they come is worth a larger window; one that lags keeps what it has. */
+/*
+ * An owner that takes bytes as they come is worth a larger window; one that lags keeps what it has.
+ */
 static void h2_stream_adapt_window(struct h2_stream *stream, size_t len)
 {
     const struct h2_options *options = &stream->session->options;
@@ -110,7 +112,7 @@ void h2_stream_consume(struct h2_stream *stream, size_t len)
     h2_session_ask(session);
 }
 
-/* ---------------------------------------------------------------------------------- sending -- */
+/* ----------------------------------------------------------------------------------- sending -- */
 
 size_t h2_stream_peek(const struct h2_stream *stream)
 {
@@ -146,7 +148,9 @@ nghttp2_data_provider h2_stream_provider(struct h2_stream *stream)
     return (nghttp2_data_provider){.source = {.ptr = stream}, .read_callback = h2_stream_read};
 }
 
-/* One DATA frame: its header and `len` bytes of what waits, first the queue's, then the lent ones. */
+/*
+ * One DATA frame: its header and `len` bytes of what waits, first the queue's, then the lent ones.
+ */
 void h2_stream_emit(struct h2_stream *stream, const uint8_t *head, size_t len)
 {
     enum { FRAME_HEAD = 9 };
@@ -179,7 +183,9 @@ static void h2_stream_wake(struct h2_stream *stream)
         h2_session_set_broken(stream->session, rv);
 }
 
-/* The owner has handed us what we cannot keep: the stream ends, by an event, as if it had failed. */
+/*
+ * The owner has handed us what we cannot keep: the stream ends, by an event, as if it had failed.
+ */
 static void h2_stream_fail(struct h2_stream *stream)
 {
     if (nghttp2_submit_rst_stream(stream->session->ng, NGHTTP2_FLAG_NONE, stream->id,

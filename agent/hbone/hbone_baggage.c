@@ -27,7 +27,7 @@ static const char **member_slot(struct hbone_baggage *baggage, const struct memb
     return (const char **)((char *)baggage + member->offset);
 }
 
-/* ------------------------------------------------------------------------------- formatting -- */
+/* -------------------------------------------------------------------------------- formatting -- */
 
 /* baggage-octet of the specification, less "%": nothing is percent-encoded in the field. */
 static bool can_carry(const char *value)
@@ -71,7 +71,7 @@ int hbone_baggage_format(const struct hbone_baggage *baggage, char *out, size_t 
     return 0;
 }
 
-/* ---------------------------------------------------------------------------------- parsing -- */
+/* ----------------------------------------------------------------------------------- parsing -- */
 
 static char *trim(char *text)
 {

@@ -65,8 +65,8 @@ void hbone_pool_free(struct hbone_pool *pool);
 /*
  * The certificate and the trust for everything from now on: at start and at each rotation.
  * Connections made with an older one finish their tunnels and close, requests that still wait go
- * out with the new one; none fails. Takes a reference. NULL: there is no valid identity any more; requests
- * fail with NO_IDENTITY, existing connections finish their tunnels and close.
+ * out with the new one; none fails. Takes a reference. NULL: there is no valid identity any more;
+ * requests fail with NO_IDENTITY, existing connections finish their tunnels and close.
  */
 void hbone_pool_set_context(struct hbone_pool *pool, struct tls_context *context);
 

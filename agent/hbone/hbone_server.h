@@ -46,7 +46,10 @@ struct hbone_request_info {
 };
 
 struct hbone_server_handler {
-    /* The handshake is done: hbone_server_peer and hbone_server_tls_info tell with whom. May be NULL. */
+    /*
+     * The handshake is done: hbone_server_peer and hbone_server_tls_info tell with whom. May be
+     * NULL.
+     */
     void (*on_handshaken)(void *owner);
     /*
      * A well-formed CONNECT. Answer now or later by hbone_request_accept or hbone_request_refuse.
@@ -100,8 +103,8 @@ void hbone_server_drain(struct hbone_server *server);
 void hbone_server_close(struct hbone_server *server, enum reason reason);
 
 /*
- * Ends it at once and frees it, without any callback: the owner is going away. Its tunnels must have been closed and its requests
- * answered. NULL is ignored.
+ * Ends it at once and frees it, without any callback: the owner is going away. Its tunnels must
+ * have been closed and its requests answered. NULL is ignored.
  */
 void hbone_server_free(struct hbone_server *server);
 

@@ -10,11 +10,12 @@
 struct dial {
     struct tls_io *io;
     struct tls_context *context;
-    struct net_connect *connect; /* one of these two is under way */
+    struct net_connect *connect; /* this or the next is under way */
     struct tls_handshake *handshake;
     char **expected;
     size_t num_expected;
     uint64_t tls_timeout_ms;
+    void (*on_connected)(void *owner);
     dial_done *done;
     void *owner;
 };
@@ -73,6 +74,8 @@ static void dial_on_connected(void *owner, struct net_tcp *tcp, const struct err
         dial_end(dial, NULL, dial_connect_reason(err), err);
         return;
     }
+    if (dial->on_connected != NULL)
+        dial->on_connected(dial->owner);
     net_tcp_set_read_size(tcp, TLS_IO_READ);
     struct tls_conn_params params = {
         .role = TLS_CLIENT,
@@ -89,7 +92,7 @@ static void dial_on_connected(void *owner, struct net_tcp *tcp, const struct err
     dial_end(dial, NULL, why.kind == ERR_NOMEM ? REASON_NO_MEMORY : REASON_TLS_FAILED, &why);
 }
 
-/* --------------------------------------------------------------------------- starting, ending -- */
+/* -------------------------------------------------------------------------- starting, ending -- */
 
 static int dial_copy_expected(struct dial *dial, const struct dial_params *params)
 {
@@ -118,6 +121,7 @@ struct dial *dial_start(struct tls_io *io, const struct dial_params *params, dia
     dial->io = io;
     dial->context = tls_context_ref(params->context);
     dial->tls_timeout_ms = params->tls_timeout_ms;
+    dial->on_connected = params->on_connected;
     dial->done = done;
     dial->owner = owner;
     if (dial_copy_expected(dial, params) < 0) {

@@ -24,6 +24,7 @@ struct dial_params {
     struct net_tcp_options tcp;
     uint64_t connect_timeout_ms;
     uint64_t tls_timeout_ms;
+    void (*on_connected)(void *owner); /* TCP stands, TLS begins; may be NULL */
 };
 
 /*
