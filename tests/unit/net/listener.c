@@ -329,11 +329,16 @@ static void without_descriptors_connections_are_dropped_and_told_once(void **sta
         close(clients[i]);
 }
 
+static void stop_loop(void *owner)
+{
+    net_loop_stop(loop);
+}
+
 static void a_lost_reserve_is_made_good(void **state)
 {
-    int clients[2];
+    int clients[3];
     listen_at("127.0.0.1:0", &plain);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 3; i++)
         clients[i] = new_client(AF_INET);
     take_all_descriptors();
     faster_thread = true;
@@ -349,7 +354,17 @@ static void a_lost_reserve_is_made_good(void **state)
     give_descriptors_back();
     net_loop_run(loop);
     assert_int_equal(server.num_accepted, 1);
-    for (int i = 0; i < 2; i++)
+
+    /* It is there when it is needed again. on_overload is not told, so soon after the first time. */
+    take_all_descriptors();
+    connect_to(clients[2], "127.0.0.1");
+    struct net_poll *dropped = net_poll_new(loop, clients[2], stop_loop, NULL, NULL);
+    assert_non_null(dropped);
+    net_loop_run(loop);
+    net_poll_free(dropped);
+    assert_reset(clients[2]);
+    give_descriptors_back();
+    for (int i = 0; i < 3; i++)
         close(clients[i]);
 }
 
