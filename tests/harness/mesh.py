@@ -7,7 +7,8 @@
         frontend.pod.run(["curl", f"http://{backend.pod.ipv4}:8080/"])
 
 A Mesh has a pod "control" with remora-controlplane, one token for each agent, and one file of workloads, services and policies
-that all agents read. Agents run as uid 1337 without any capability, behind the rules of remora-init.
+that all agents read. Agents run as uid 1337 without any capability, behind the rules of remora-init. With cert_source="files"
+there is no control plane: an openssl authority makes the certificates, and they come from files.
 """
 
 import json
@@ -16,11 +17,31 @@ import re
 import shutil
 import tempfile
 
-from pods import AGENT_UID, program, wait_until
+from authority import Authority
+from pods import AGENT_UID, WAIT_S, program, wait_until
 
 TRUST_DOMAIN = "cluster.local"
 CONTROL_PORT = 15012
 CONTROL_NAME = "controlplane.test"
+
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_FIELD = rf"([a-z0-9_.]+)=({_QUOTED}|-?\d+)"
+_LOG_LINE = re.compile(rf"(\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{{3}}Z) (error|warn|info|debug) ([a-z0-9_]+) ({_QUOTED})((?: {_FIELD})*)")
+
+
+def parse_log_line(line):
+    """A line of an agent's logs, text or JSON, as a dictionary. What is not such a line is a ValueError."""
+    if line.startswith("{"):
+        return json.loads(line)
+    match = _LOG_LINE.fullmatch(line)
+    if not match:
+        raise ValueError(f"not a line of the log: {line!r}")
+    time, level, module, message, fields = match.groups()[:5]
+    entry = {"time": time, "level": level, "module": module, "message": json.loads(message)}
+    for key, value in re.findall(_FIELD, fields):
+        # \xNN, a byte that is not UTF-8, is the one escape that JSON does not have.
+        entry[key] = json.loads(value.replace("\\x", "\\\\x"))
+    return entry
 
 
 class Agent:
@@ -45,27 +66,52 @@ class Agent:
         """The command line that every agent of this mesh has."""
         return {
             "pod-name": self.name, "pod-namespace": self.namespace, "service-account": self.service_account,
-            "trust-domain": self.mesh.trust_domain, "local-file": self.mesh.local_file,
-            "cert-source": "istio-ca", "ca-address": self.mesh.control_address, "ca-server-name": CONTROL_NAME,
-            "ca-root-file": self.mesh.root_file, "token-file": self.mesh.token_file(self.name),
-            "access-log": "text",
+            "trust-domain": self.mesh.trust_domain, "local-file": self.mesh.local_file, "access-log": "text",
+            **(self.ca_options() if self.mesh.authority is None else self.file_options()),
         }
 
-    def start(self, ready=True, **options):
-        """
-        Starts the agent, with options beyond or instead of the usual ones (pod_name="x" is --pod-name=x; None leaves one out),
-        and waits for its readiness unless told otherwise. Returns the Process.
-        """
+    def ca_options(self):
+        return {"cert-source": "istio-ca", "ca-address": self.mesh.control_address, "ca-server-name": CONTROL_NAME,
+                "ca-root-file": self.mesh.root_file, "token-file": self.mesh.token_file(self.name)}
+
+    def file_options(self):
+        return {"cert-source": "files", **{f"{name}-file": self.mesh.certificate_file(self.name, name)
+                                           for name in ("cert", "key", "trust-bundle")}}
+
+    def command(self, **options):
+        """The agent's command line, with options beyond or instead of the usual ones; None leaves one out."""
         merged = self.options()
         merged.update({name.replace("_", "-"): value for name, value in options.items()})
-        argv = [program("remora-agent")] + [f"--{name}={value}" for name, value in merged.items() if value is not None]
-        self.process = self.pod.start(argv, uid=AGENT_UID)
+        return [program("remora-agent")] + [f"--{name}={value}" for name, value in merged.items() if value is not None]
+
+    def start(self, ready=True, through=(), **options):
+        """
+        Starts the agent, with options beyond or instead of the usual ones (pod_name="x" is --pod-name=x; None leaves one out),
+        and waits for its readiness unless told otherwise. `through` is a program that runs its arguments, like prlimit.
+        Returns the Process.
+        """
+        self.process = self.pod.start([*through, *self.command(**options)], uid=AGENT_UID)
         if ready:
             self.wait_ready()
         return self.process
 
-    def wait_ready(self):
-        self.pod.wait_http("http://127.0.0.1:15021/healthz/ready", process=self.process)
+    def wait_ready(self, timeout_s=WAIT_S):
+        self.pod.wait_http("http://127.0.0.1:15021/healthz/ready", process=self.process, timeout_s=timeout_s)
+
+    def readiness(self):
+        """(status, text) of the readiness port."""
+        got = self.pod.run(["curl", "-s", "-w", "\n%{http_code}", "--max-time", "5", "http://127.0.0.1:15021/healthz/ready"])
+        text, _, status = got.stdout.rpartition("\n")
+        return int(status), text
+
+    def wait_not_ready(self, pattern, timeout_s=WAIT_S):
+        """Waits until readiness says no, for a reason that the regular expression matches."""
+
+        def look():
+            status, text = self.readiness()
+            return status == 503 and re.search(pattern, text)
+
+        return wait_until(look, f"{self.name} not to be ready because of {pattern!r}", timeout_s)
 
     def stop(self):
         return self.process.stop()
@@ -81,6 +127,21 @@ class Agent:
     def access_log(self, pattern):
         """Waits for an access-log line that matches, and returns the whole line."""
         return self.process.wait_log(rf"^.*{pattern}.*$").group(0)
+
+    def sessions(self, port, count=1, timeout_s=WAIT_S):
+        """Waits until so many access-log lines name a destination of this port, and returns all there are, parsed."""
+
+        def look():
+            entries = [entry for entry in self.log_lines() if entry["module"] == "access" and any(
+                entry.get(key, "").endswith(f":{port}") for key in ("dst.addr", "dst.hbone_addr"))]
+            return entries if len(entries) >= count else None
+
+        return wait_until(look, f"{count} access-log lines of {self.name} with port {port}", timeout_s)
+
+    def log_lines(self):
+        """Everything that the running agent has logged, parsed; a line that is none is a ValueError."""
+        whole, _, _ = self.process.log().rpartition("\n")
+        return [parse_log_line(line) for line in whole.splitlines()]
 
     def metrics(self):
         """{series: value} of the agent's metrics page; a series is written as Prometheus does, name{labels}."""
@@ -99,8 +160,9 @@ class Agent:
 class Mesh:
     """Attributes: `agents` by pod name, `services` and `policies` as they go into the file, `control`, the control plane."""
 
-    def __init__(self, node, trust_domain=TRUST_DOMAIN):
+    def __init__(self, node, trust_domain=TRUST_DOMAIN, cert_source="istio-ca"):
         self.node = node
+        self.authority = Authority(node.folder) if cert_source == "files" else None
         self.trust_domain = trust_domain
         self.folder = tempfile.mkdtemp(prefix="mesh-", dir=node.folder)
         os.chmod(self.folder, 0o755)
@@ -156,6 +218,16 @@ class Mesh:
                             "serviceAccount": agent.service_account})
         replace_file(self.tokens_file, json.dumps({"tokens": entries}), mode=0o600)
 
+    def certificate_file(self, agent_name, what):
+        return os.path.join(self.folder, f"{agent_name}-{what}.pem")
+
+    def write_certificate(self, agent):
+        """(Re)places the files of an agent whose certificate comes from files."""
+        chain, key = self.authority.issue([f"URI:{agent.identity}"])
+        replace_file(self.certificate_file(agent.name, "trust-bundle"), self.authority.root_pem)
+        replace_file(self.certificate_file(agent.name, "key"), key, mode=0o600, uid=AGENT_UID)
+        replace_file(self.certificate_file(agent.name, "cert"), chain)
+
     # ------------------------------------------------------------------------------------------------------ running
 
     def start_control(self, **options):
@@ -171,9 +243,12 @@ class Mesh:
     def start(self, **agent_options):
         """The files, the control plane, the capture rules and every agent."""
         self.write_local_file()
-        self.write_tokens()
-        self.start_control()
+        if self.authority is None:
+            self.write_tokens()
+            self.start_control()
         for agent in self.agents.values():
+            if self.authority is not None:
+                self.write_certificate(agent)
             agent.capture()
             agent.start(ready=False, **agent_options)
         for agent in self.agents.values():

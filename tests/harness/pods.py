@@ -110,13 +110,16 @@ class Process:
         with open(self.log_path, encoding="utf-8", errors="replace") as log:
             return log.read()
 
-    def wait_log(self, pattern, timeout_s=WAIT_S):
-        """Waits until its output contains the regular expression (multi-line) and returns the match."""
+    def wait_log(self, pattern, timeout_s=WAIT_S, since=0):
+        """
+        Waits until its output contains the regular expression (multi-line) and returns the match. `since` leaves out what was
+        there before: the length of log() at that time.
+        """
 
         def look():
-            match = re.search(pattern, self.log(), re.MULTILINE)
+            match = re.search(pattern, self.log()[since:], re.MULTILINE)
             if not match and not self.running():
-                match = re.search(pattern, self.log(), re.MULTILINE)
+                match = re.search(pattern, self.log()[since:], re.MULTILINE)
                 assert match, f"{self.name} ended ({self.exit_code()}) without writing {pattern!r}:\n{self.log()}"
             return match
 
@@ -225,6 +228,17 @@ class Pod:
         listener.bind((host if host is not None else ("::" if family == socket.AF_INET6 else "0.0.0.0"), port))
         listener.listen(128)
         return listener
+
+    def connect(self, address, port, timeout_s=WAIT_S):
+        """A connection from this pod to an address (text) and port."""
+        connection = self.open_socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        connection.settimeout(timeout_s)
+        try:
+            connection.connect((address, port))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     @contextlib.contextmanager
     def entered(self):
