@@ -47,7 +47,8 @@ static void forget(struct option_given *given)
 {
     free(given->text);
     free(given->place);
-    *given = (struct option_given){0};
+    given->text = NULL;
+    given->place = NULL;
 }
 
 /* Replaces what was given before. Copies both texts. */
@@ -63,7 +64,9 @@ static int give(struct options *options, const struct option_spec *spec, enum op
         return err_set(err, ERR_NOMEM, "out of memory for the option \"%s\"", spec->name);
     }
     forget(given);
-    *given = (struct option_given){.source = source, .text = text_copy, .place = place_copy};
+    given->source = source;
+    given->text = text_copy;
+    given->place = place_copy;
     return 0;
 }
 
