@@ -222,6 +222,7 @@ static const struct http_route *find_route(const struct http_server *server, con
 }
 
 /* A body that the client wants to send is not waited for: the answer comes at the headers. */
+/* NOLINTNEXTLINE(readability-function-size): the parameters are those that MHD dictates */
 static enum MHD_Result on_request(void *owner, struct MHD_Connection *connection, const char *path,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_len, void **context)

@@ -1,17 +1,14 @@
 #include "readiness.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 
-__attribute__((format(printf, 2, 0))) static void set_why(struct readiness_condition *condition,
-                                                          const char *format, va_list args)
+static void replace_controls(char *text)
 {
-    vsnprintf(condition->why, sizeof(condition->why), format, args);
-    for (char *at = condition->why; *at != '\0'; at++) {
-        if ((uint8_t)*at < 0x20 || *at == 0x7f)
-            *at = '?';
+    for (; *text != '\0'; text++) {
+        if ((uint8_t)*text < 0x20 || *text == 0x7f)
+            *text = '?';
     }
 }
 
@@ -20,7 +17,7 @@ size_t readiness_add(struct readiness *readiness, const char *name, const char *
     assert(readiness->num < READINESS_CONDITIONS_MAX);
     size_t index = readiness->num++;
     readiness->conditions[index].name = name;
-    readiness_set_pending(readiness, index, "%s", why);
+    readiness_set_pending(readiness, index, why, NULL);
     return index;
 }
 
@@ -30,14 +27,17 @@ void readiness_set_met(struct readiness *readiness, size_t index)
     readiness->conditions[index].met = true;
 }
 
-void readiness_set_pending(struct readiness *readiness, size_t index, const char *format, ...)
+void readiness_set_pending(struct readiness *readiness, size_t index, const char *why,
+                           const char *detail)
 {
     assert(index < readiness->num);
-    readiness->conditions[index].met = false;
-    va_list args;
-    va_start(args, format);
-    set_why(&readiness->conditions[index], format, args);
-    va_end(args);
+    struct readiness_condition *condition = &readiness->conditions[index];
+    if (detail == NULL)
+        snprintf(condition->why, sizeof(condition->why), "%s", why);
+    else
+        snprintf(condition->why, sizeof(condition->why), "%s: %s", why, detail);
+    replace_controls(condition->why);
+    condition->met = false;
 }
 
 bool readiness_is_ready(const struct readiness *readiness)

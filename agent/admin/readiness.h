@@ -33,9 +33,10 @@ size_t readiness_add(struct readiness *readiness, const char *name, const char *
 
 void readiness_set_met(struct readiness *readiness, size_t index);
 
-/* `why` says what is missing and what happens next, without a full stop. Longer text is cut. */
-void readiness_set_pending(struct readiness *readiness, size_t index, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* `why` says what is missing; `detail` (NULL: none), such as an error's message, is put after it.
+ * Without a full stop. Longer text is cut. */
+void readiness_set_pending(struct readiness *readiness, size_t index, const char *why,
+                           const char *detail);
 
 bool readiness_is_ready(const struct readiness *readiness);
 

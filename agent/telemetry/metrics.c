@@ -153,9 +153,9 @@ struct metrics_table *metrics_table_new(struct metrics *metrics, const struct me
     size_t size = index_size(spec->max_rows);
     table->index_mask = size - 1;
     table->index = calloc(size, sizeof(*table->index));
-    table->rows = calloc(spec->max_rows, sizeof(*table->rows));
+    table->rows = calloc(spec->max_rows, sizeof(struct metrics_row *));
     const char *overflow[METRICS_LABELS_MAX];
-    for (size_t i = 0; i < spec->num_labels; i++)
+    for (size_t i = 0; i < METRICS_LABELS_MAX; i++)
         overflow[i] = "overflow";
     table->overflow = row_new(table, overflow, 0);
     if (table->index == NULL || table->rows == NULL || table->overflow == NULL) {

@@ -119,18 +119,19 @@ static void requests_get_their_answers(void **state)
     }
 }
 
+/* What the server makes of garbage, an error answer or more waiting, is its own affair. */
 static void send_garbage_then_ask(void *arg)
 {
     struct exchange *exchange = arg;
     struct fixture *fixture = exchange->fixture;
     int fd = http_client_connect(http_server_addr(fixture->server));
     http_client_send(fd, exchange->request, strlen(exchange->request));
-    shutdown(fd, SHUT_WR);
-    char *answer = http_client_read_all(fd);
-    fixture->all_right = strstr(answer, "200 OK") == NULL;
-    free(answer);
     exchange->request = "GET /small HTTP/1.1\r\nHost: x\r\n\r\n";
     ask(exchange);
+    char answer[1024] = {0};
+    recv(fd, answer, sizeof(answer) - 1, MSG_DONTWAIT);
+    fixture->all_right = strstr(answer, "200 OK") == NULL;
+    close(fd);
 }
 
 static void garbage_reaches_no_handler_and_is_survived(void **state)

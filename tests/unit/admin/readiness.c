@@ -32,15 +32,15 @@ static void ready_only_when_every_condition_is_met(void **state)
     assert_true(readiness_is_ready(&readiness));
     assert_text(&readiness, "ready\n");
 
-    readiness_set_pending(&readiness, certificate, "expired %d s ago", 5);
-    assert_text(&readiness, "not ready\ncertificate: expired 5 s ago\n");
+    readiness_set_pending(&readiness, certificate, "expired", "5 s ago");
+    assert_text(&readiness, "not ready\ncertificate: expired: 5 s ago\n");
 }
 
 static void text_of_others_stays_on_its_line(void **state)
 {
     struct readiness readiness = {0};
     size_t index = readiness_add(&readiness, "discovery", "");
-    readiness_set_pending(&readiness, index, "line 1: \"a\nready\r\x7f\"");
+    readiness_set_pending(&readiness, index, "line 1: \"a\nready\r\x7f\"", NULL);
     assert_text(&readiness, "not ready\ndiscovery: line 1: \"a?ready??\"\n");
 }
 
@@ -50,7 +50,7 @@ static void long_text_is_cut(void **state)
     memset(longer, 'w', sizeof(longer) - 1);
     longer[sizeof(longer) - 1] = '\0';
     struct readiness readiness = {0};
-    readiness_set_pending(&readiness, readiness_add(&readiness, "x", ""), "%s", longer);
+    readiness_set_pending(&readiness, readiness_add(&readiness, "x", ""), longer, NULL);
     struct buf out = {0};
     assert_int_equal(readiness_write(&readiness, &out), 0);
     assert_int_equal(buf_len(&out), strlen("not ready\nx: \n") + READINESS_WHY_MAX - 1);
