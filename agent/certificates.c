@@ -1,0 +1,196 @@
+#include "certificates.h"
+
+#include <stdlib.h>
+
+#include "ca_client.h"
+#include "clock.h"
+#include "file_source.h"
+#include "log.h"
+
+enum {
+    RENEW_JITTER_PERCENT = 10, /* of half the lifetime: a mesh that started together must not renew
+                                  together */
+};
+
+struct certificates {
+    struct certificates_options options;
+    struct spiffe_id id;
+    struct rotation *rotation;
+    size_t condition; /* of readiness */
+    bool valid;
+    struct telemetry_outcome outcomes[NUM_ROTATION_OUTCOMES];
+};
+
+/* ------------------------------------------------------------------------- what rotation brings -- */
+
+static void log_identity(const struct identity *identity)
+{
+    const struct svid *svid = identity_svid(identity);
+    size_t num_bundles;
+    struct trust_bundle *const *bundles = identity_bundles(identity, &num_bundles);
+    char not_before[CLOCK_TEXT_MAX], not_after[CLOCK_TEXT_MAX];
+    LOG_INFO("agent", "certificate in force", LOG_S("identity", identity_id(identity)->uri),
+             LOG_S("serial", svid_serial(svid)),
+             LOG_S("not_before", clock_format(svid_not_before_ms(svid), not_before)),
+             LOG_S("not_after", clock_format(svid_not_after_ms(svid), not_after)),
+             LOG_U("roots", trust_bundle_num_roots(bundles[0])),
+             LOG_U("epoch", identity_epoch(identity)));
+}
+
+static void on_expired(struct certificates *certificates)
+{
+    certificates->valid = false;
+    readiness_set_pending(certificates->options.readiness, certificates->condition,
+                          "the last one has expired, and no new one could be had", NULL);
+    LOG_ERROR("agent", "certificate expired and no successor: new tunnels are refused",
+              LOG_S("identity", certificates->id.uri));
+    certificates->options.on_context(certificates->options.owner, NULL);
+}
+
+static void on_identity(void *owner, struct identity *identity)
+{
+    struct certificates *certificates = owner;
+    if (identity == NULL) {
+        on_expired(certificates);
+        return;
+    }
+    struct err err;
+    struct tls_context *context = tls_context_new_mesh(identity, NULL, &err);
+    if (context == NULL) {
+        /* Rotation has judged the certificate; what is left is our own trouble. The context before
+         * stays in force. */
+        LOG_ERROR("agent", "certificate cannot be used", LOG_S("error", err.message));
+        return;
+    }
+    log_identity(identity);
+    certificates->valid = true;
+    readiness_set_met(certificates->options.readiness, certificates->condition);
+    certificates->options.on_context(certificates->options.owner, context);
+    tls_context_unref(context);
+}
+
+static void on_failure(void *owner, const struct err *err, uint64_t retry_ms)
+{
+    struct certificates *certificates = owner;
+    LOG_WARN("agent", "attempt to get a certificate failed", LOG_S("error", err->message),
+             LOG_S("in_force", certificates->valid ? "the one before" : "none"),
+             LOG_U("retry_in_ms", retry_ms));
+    if (!certificates->valid)
+        readiness_set_pending(certificates->options.readiness, certificates->condition,
+                              "none valid", err->message);
+}
+
+static const struct rotation_handler rotation_handler = {
+    .on_identity = on_identity,
+    .on_failure = on_failure,
+};
+
+/* ----------------------------------------------------------------------------- making, ending -- */
+
+static struct cert_source *make_ca_source(struct tls_io *io, const struct agent_config *config,
+                                          struct err *err)
+{
+    const struct ca_client_options options = {
+        .address = config->ca_address,
+        .server_name = config->ca_server_name,
+        .roots_file = config->ca_root_file,
+        .token_file = config->token_file,
+        .cluster_id = config->cluster_id,
+        .validity_s = (int64_t)(config->cert_ttl_ms / 1000),
+    };
+    return ca_client_new(io, &options, err);
+}
+
+static struct cert_source *make_file_source(struct net_loop *loop,
+                                            const struct agent_config *config, struct err *err)
+{
+    const struct file_source_paths paths = {
+        .cert_file = config->cert_file,
+        .key_file = config->key_file,
+        .roots_file = config->trust_bundle_file,
+    };
+    return file_source_new(loop, &paths, err);
+}
+
+static int make_rotation(struct certificates *certificates, struct net_loop *loop,
+                         struct tls_io *io, struct err *err)
+{
+    const struct agent_config *config = certificates->options.config;
+    if (spiffe_id_format(&certificates->id, config->trust_domain, config->pod_namespace,
+                         config->service_account, err) < 0)
+        return err_prefix(err, "identity of this pod");
+    struct cert_source *source = config->cert_source == AGENT_CERT_FILES
+                                     ? make_file_source(loop, config, err)
+                                     : make_ca_source(io, config, err);
+    if (source == NULL)
+        return err_prefix(err, "certificate source");
+    const struct rotation_options options = {
+        .identity_uri = certificates->id.uri,
+        .jitter_percent = RENEW_JITTER_PERCENT,
+    };
+    certificates->rotation =
+        rotation_new(loop, source, &options, &rotation_handler, certificates, err);
+    if (certificates->rotation == NULL) {
+        cert_source_free(source);
+        return -1;
+    }
+    return 0;
+}
+
+struct certificates *certificates_new(struct net_loop *loop, struct tls_io *io,
+                                      const struct certificates_options *options, struct err *err)
+{
+    struct certificates *certificates = calloc(1, sizeof(*certificates));
+    if (certificates == NULL) {
+        err_set(err, ERR_NOMEM, "certificates: out of memory");
+        return NULL;
+    }
+    certificates->options = *options;
+    if (make_rotation(certificates, loop, io, err) < 0) {
+        certificates_free(certificates);
+        return NULL;
+    }
+    certificates->condition = readiness_add(options->readiness, "certificate", "none yet");
+    return certificates;
+}
+
+void certificates_start(struct certificates *certificates)
+{
+    rotation_start(certificates->rotation);
+}
+
+void certificates_reload(struct certificates *certificates)
+{
+    rotation_fetch_now(certificates->rotation);
+}
+
+const char *certificates_identity(const struct certificates *certificates)
+{
+    return certificates->id.uri;
+}
+
+void certificates_collect(struct certificates *certificates, struct telemetry_control *control)
+{
+    struct rotation_status status;
+    rotation_status_get(certificates->rotation, &status);
+    control->certificate_not_before_ms = status.valid ? status.not_before_ms : 0;
+    control->certificate_not_after_ms = status.valid ? status.not_after_ms : 0;
+    control->certificate_last_rotation_ms = status.last_success_ms;
+    for (size_t i = 0; i < NUM_ROTATION_OUTCOMES; i++) {
+        certificates->outcomes[i] = (struct telemetry_outcome){
+            .name = rotation_outcome_name((enum rotation_outcome)i),
+            .count = status.attempts[i],
+        };
+    }
+    control->rotation_outcomes = certificates->outcomes;
+    control->num_rotation_outcomes = NUM_ROTATION_OUTCOMES;
+}
+
+void certificates_free(struct certificates *certificates)
+{
+    if (certificates == NULL)
+        return;
+    rotation_free(certificates->rotation);
+    spiffe_id_done(&certificates->id);
+    free(certificates);
+}
