@@ -1,5 +1,6 @@
 """A certificate authority that is not ours: openssl's, for certificates exactly as a test wants them, good and bad."""
 
+import itertools
 import os
 import subprocess
 import tempfile
@@ -14,7 +15,6 @@ default_ca = authority
 [authority]
 database = {folder}/index.txt
 new_certs_dir = {folder}
-default_md = sha256
 unique_subject = no
 rand_serial = yes
 policy = any
@@ -27,50 +27,89 @@ organizationName = optional
 LEAF = ("basicConstraints=critical,CA:FALSE", "keyUsage=critical,digitalSignature", "extendedKeyUsage=serverAuth,clientAuth")
 CA = ("basicConstraints=critical,CA:TRUE", "keyUsage=critical,keyCertSign,cRLSign")
 
+_KEYS = {
+    "P-256": ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"),
+    "P-384": ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"),
+    "RSA-1024": ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024"),
+    "RSA-2048": ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"),
+    "Ed25519": ("-algorithm", "ED25519"),
+}
+
+
+class Credentials:
+    """A certificate chain and its key, in files that everyone can read: `chain_file`, `key_file`."""
+
+    def __init__(self, chain_file, key_file):
+        self.chain_file = chain_file
+        self.key_file = key_file
+
 
 class Authority:
-    """A root of its own. Attributes: `root_pem`, and `root_file`, where that can be read by everyone."""
+    """
+    A root of its own, or an intermediate below another one. Attributes: `root_pem`, its certificate, and `root_file`, where
+    that can be read by everyone; `chain_pem`, the intermediates that go with what it issues, nearest first.
+    """
 
-    def __init__(self, folder, name="root"):
+    def __init__(self, folder, name="root", parent=None, **options):
+        """`options` of sign() for an intermediate's own certificate."""
         self._folder = tempfile.mkdtemp(prefix=f"{name}-", dir=folder)
         os.chmod(self._folder, 0o755)
+        self._numbers = itertools.count(1)
         self._key_file = self._path("root-key.pem")
         self.root_file = self._path("root.pem")
         _write(self._path("index.txt"), "")
         _write(self._path("openssl.cnf"), _CONFIG.format(folder=self._folder))
         _write(self._key_file, new_key(), mode=0o600)
-        _openssl("req", "-x509", "-new", "-key", self._key_file, "-subj", f"/O=test/CN={name}", "-days", "30",
-                 "-addext", CA[0], "-addext", CA[1], "-config", self._path("openssl.cnf"), "-out", self.root_file)
+        subject = f"/O=test/CN={name}"
+        if parent is None:
+            _openssl("req", "-x509", "-new", "-key", self._key_file, "-subj", subject, "-days", "30",
+                     "-addext", CA[0], "-addext", CA[1], "-config", self._path("openssl.cnf"), "-out", self.root_file)
+        else:
+            csr = _openssl("req", "-new", "-key", self._key_file, "-subj", subject)
+            _write(self.root_file, parent.sign(csr, [], subject=subject, **{"extensions": CA, **options}))
         self.root_pem = _read(self.root_file)
+        self.chain_pem = "" if parent is None else self.root_pem + parent.chain_pem
 
     def _path(self, name):
         return os.path.join(self._folder, name)
 
-    def sign(self, csr_pem, names, life_s=HOUR_S, start_s=SOON_PAST_S, extensions=LEAF):
+    def sign(self, csr_pem, names, life_s=HOUR_S, start_s=SOON_PAST_S, extensions=LEAF, subject="/O=test", digest="sha256",
+             key_file=None):
         """
         The certificate for a signing request, whatever that asks for, in PEM. `names` are its subject alternative names as
         openssl writes them ("URI:spiffe://...", "DNS:name"); bytes stand for a URI that openssl would not take as text.
-        Valid from start_s to life_s seconds from now.
+        Valid from start_s to life_s seconds from now. Self-signed when `key_file`, the key of the request, is given.
         """
+        signer = ["-cert", self.root_file, "-keyfile", self._key_file] if key_file is None else ["-selfsign", "-keyfile", key_file]
         with tempfile.TemporaryDirectory(dir=self._folder) as work:
             request, extension_file, out = (os.path.join(work, name) for name in ("csr.pem", "extensions", "cert.pem"))
             _write(request, csr_pem)
             _write(extension_file, "\n".join([*extensions, *_alternative_names(names)]) + "\n")
-            _openssl("ca", "-batch", "-notext", "-config", self._path("openssl.cnf"), "-cert", self.root_file, "-keyfile",
-                     self._key_file, "-startdate", _asn1_time(start_s), "-enddate", _asn1_time(life_s), "-subj", "/O=test",
+            _openssl("ca", "-batch", "-notext", "-config", self._path("openssl.cnf"), *signer, "-md", digest,
+                     "-startdate", _asn1_time(start_s), "-enddate", _asn1_time(life_s), "-subj", subject,
                      "-extfile", extension_file, "-in", request, "-out", out)
             return _read(out)
 
-    def issue(self, names, **options):
-        """(certificate, key) in PEM; arguments as sign()."""
-        key = new_key()
-        csr = _openssl("req", "-new", "-key", "/dev/stdin", "-subj", "/O=test", stdin=key)
-        return self.sign(csr, names, **options), key
+    def issue(self, names, key="P-256", **options):
+        """(certificate, key) in PEM, the key of that kind; other arguments as sign()."""
+        key_pem = new_key(key)
+        csr = _openssl("req", "-new", "-key", "/dev/stdin", "-subj", "/O=test", stdin=key_pem)
+        return self.sign(csr, names, **options), key_pem
+
+    def credentials(self, names, key="P-256", self_signed=False, with_chain=True, **options):
+        """Credentials; arguments as issue(). Without the chain, a leaf of an intermediate comes alone."""
+        number = next(self._numbers)
+        made = Credentials(self._path(f"leaf-{number}.pem"), self._path(f"leaf-{number}-key.pem"))
+        _write(made.key_file, new_key(key))
+        csr = _openssl("req", "-new", "-key", made.key_file, "-subj", "/O=test")
+        leaf = self.sign(csr, names, key_file=made.key_file if self_signed else None, **options)
+        _write(made.chain_file, leaf + (self.chain_pem if with_chain else ""))
+        return made
 
 
-def new_key():
-    """A P-256 key in PEM."""
-    return _openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
+def new_key(kind="P-256"):
+    """A key in PEM."""
+    return _openssl("genpkey", *_KEYS[kind])
 
 
 def serial_of(pem):
