@@ -19,7 +19,7 @@ _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(_ROOT, "tests", "harness"))
 
 # pylint: disable=wrong-import-position
-import certs  # noqa: E402
+import identities  # noqa: E402
 import measures  # noqa: E402
 import pods  # noqa: E402
 import report  # noqa: E402
@@ -161,7 +161,7 @@ def _memory_runs(built, counts):
 def _run(args, tools, chosen):
     """The whole run: the data that tables are made of."""
     with pods.Node() as node:
-        certificates = certs.Certificates(os.path.join(node.folder, "certs"), pods.AGENT_UID)
+        certificates = identities.Certificates(os.path.join(node.folder, "certs"), pods.AGENT_UID)
         built = [setup(node, tools, certificates) for setup in chosen]
         for setup in built:
             setup.start(_SPEED_CONNECTIONS)

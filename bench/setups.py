@@ -9,7 +9,7 @@ matters to a measurement.
 import os
 import re
 
-import certs
+import identities
 import pods
 
 SERVER_PORT = 8080
@@ -288,8 +288,8 @@ class Remora(Setup):
             self._start_proxy(side, [
                 self.tools.agent,
                 "--workers", "1", "--access-log", self.access_log,
-                "--pod-name", side, "--pod-namespace", certs.NAMESPACE, "--service-account", side,
-                "--trust-domain", certs.TRUST_DOMAIN, "--instance-ip", pod.ipv4,
+                "--pod-name", side, "--pod-namespace", identities.NAMESPACE, "--service-account", side,
+                "--trust-domain", identities.TRUST_DOMAIN, "--instance-ip", pod.ipv4,
                 "--local-file", discovery,
                 "--cert-source", "files", "--cert-file", leaf.cert, "--key-file", leaf.key,
                 "--trust-bundle-file", self.certificates.ca,
@@ -298,8 +298,8 @@ class Remora(Setup):
 
     @staticmethod
     def _workload(name, pod):
-        return (f"- {{uid: bench/{name}, name: {name}, namespace: {certs.NAMESPACE}, serviceAccount: {name}, "
-                f"trustDomain: {certs.TRUST_DOMAIN}, workloadIps: ['{pod.ipv4}'], protocol: HBONE, network: '', "
+        return (f"- {{uid: bench/{name}, name: {name}, namespace: {identities.NAMESPACE}, serviceAccount: {name}, "
+                f"trustDomain: {identities.TRUST_DOMAIN}, workloadIps: ['{pod.ipv4}'], protocol: HBONE, network: '', "
                 f"services: {{}}}}\n")
 
 
