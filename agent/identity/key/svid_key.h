@@ -5,6 +5,10 @@
 #ifndef REMORA_SVID_KEY_H
 #define REMORA_SVID_KEY_H
 
+#ifndef REMORA_SEES_PRIVATE_KEYS
+#error "only identity, tls and certrotate see private keys (CMake target remora_identity_key)"
+#endif
+
 #include <openssl/base.h>
 
 #include "svid.h"

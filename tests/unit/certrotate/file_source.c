@@ -20,7 +20,7 @@ static const char ID[] = "spiffe://td/ns/a/sa/b";
 
 struct world {
     char folder[32];
-    char cert[64], key[64], roots[64];
+    char cert[96], key[96], roots[96];
     struct net_loop *loop;
     struct cert_source *source;
     struct cert_built *root;
@@ -218,6 +218,70 @@ static void a_replaced_set_of_files_becomes_the_new_identity(void **state)
     cert_builder_free(second);
 }
 
+enum { NUM_SWAPS = 3 };
+
+/* As Kubernetes mounts a Secret: the files are links into ..data, itself a link to a folder with one version. */
+static void link_files(const struct world *world)
+{
+    assert_int_equal(symlink("..data/tls.crt", world->cert), 0);
+    assert_int_equal(symlink("..data/tls.key", world->key), 0);
+    assert_int_equal(symlink("..data/ca.crt", world->roots), 0);
+}
+
+/* Makes version `number` with `leaf` and replaces ..data by rename. */
+static void swap_in(const struct world *world, unsigned number, const struct cert_built *leaf)
+{
+    char folder[64], target[32], next[64], data[64];
+    snprintf(folder, sizeof(folder), "%s/..v%u", world->folder, number);
+    snprintf(target, sizeof(target), "..v%u", number);
+    snprintf(next, sizeof(next), "%s/..next", world->folder);
+    snprintf(data, sizeof(data), "%s/..data", world->folder);
+    struct world version = {.root = world->root};
+    snprintf(version.cert, sizeof(version.cert), "%s/tls.crt", folder);
+    snprintf(version.key, sizeof(version.key), "%s/tls.key", folder);
+    snprintf(version.roots, sizeof(version.roots), "%s/ca.crt", folder);
+    assert_int_equal(mkdir(folder, 0700), 0);
+    write_set(&version, leaf);
+    assert_int_equal(symlink(target, next), 0);
+    assert_int_equal(rename(next, data), 0);
+}
+
+static void remove_versions(const struct world *world)
+{
+    static const char *const NAMES[] = {"/tls.crt", "/tls.key", "/ca.crt", ""};
+    char path[96];
+    for (unsigned i = 0; i < NUM_SWAPS; i++) {
+        for (size_t j = 0; j < sizeof(NAMES) / sizeof(NAMES[0]); j++) {
+            snprintf(path, sizeof(path), "%s/..v%u%s", world->folder, i, NAMES[j]);
+            assert_int_equal(remove(path), 0);
+        }
+    }
+    snprintf(path, sizeof(path), "%s/..data", world->folder);
+    unlink(path);
+}
+
+static void swapped_symlinks_are_noticed_every_time(void **state)
+{
+    struct world *world = *state;
+    static const struct rotation_handler HANDLER = {on_identity, NULL};
+    const struct rotation_options options = {.identity_uri = ID};
+    struct watched watched = {.world = world};
+    link_files(world);
+    struct rotation *rotation =
+        rotation_new(world->loop, open_source(world), &options, &HANDLER, &watched, NULL);
+    assert_non_null(rotation);
+    rotation_start(rotation);
+    for (unsigned i = 0; i < NUM_SWAPS; i++) {
+        struct cert_built *leaf = cert_builder_leaf(world->root, ID);
+        swap_in(world, i, leaf);
+        net_loop_run(world->loop);
+        assert_int_equal(watched.num_identities, i + 1);
+        cert_builder_free(leaf);
+    }
+    rotation_free(rotation);
+    remove_versions(world);
+}
+
 static void a_set_that_appears_later_is_taken_up(void **state)
 {
     struct world *world = *state;
@@ -246,6 +310,7 @@ int main(void)
         TEST(what_is_wrong_with_a_file_is_said_with_its_path),
         TEST(a_cancelled_fetch_is_silent),
         TEST(a_replaced_set_of_files_becomes_the_new_identity),
+        TEST(swapped_symlinks_are_noticed_every_time),
         TEST(a_set_that_appears_later_is_taken_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
