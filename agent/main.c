@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -18,6 +19,8 @@
 #include "local_source.h"
 #include "log.h"
 #include "privileges.h"
+
+enum { VARIABLE_NAME_MAX = 128 }; /* of one that means nothing; a longer one is cut */
 
 /*
  * An idle agent must be small and one that was busy must become small again: freed memory at the
@@ -75,11 +78,15 @@ static int check_config(const struct options *options, const struct agent_config
     return EXIT_SUCCESS;
 }
 
+/* Names only: the value may be somebody's secret. */
 static void log_unknown_variables(const struct options *options)
 {
     size_t index = 0;
-    for (const char *name; (name = options_unknown_variable(options, &index)) != NULL;)
+    for (const char *entry; (entry = options_unknown_variable(options, &index)) != NULL;) {
+        char name[VARIABLE_NAME_MAX];
+        snprintf(name, sizeof(name), "%.*s", (int)strcspn(entry, "="), entry);
         LOG_WARN("agent", "environment variable means nothing", LOG_S("variable", name));
+    }
 }
 
 static int run(const struct options *options, const struct agent_config *config)
