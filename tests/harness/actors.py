@@ -10,10 +10,14 @@ CHUNK = 64 * 1024
 
 
 class Server:
-    """Accepts on a listening socket and runs behave(connection) in a thread for each. Use as a context manager."""
+    """
+    Accepts on a listening socket and runs behave(connection) in a thread for each. Use as a context manager. Attributes:
+    `port`; `num_accepted`; `errors`, what ended connections before their time.
+    """
 
     def __init__(self, listener, behave):
         self.port = listener.getsockname()[1]
+        self.num_accepted = 0
         self.errors = []
         self._listener = listener
         self._behave = behave
@@ -37,6 +41,7 @@ class Server:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            self.num_accepted += 1
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection):

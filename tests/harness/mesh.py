@@ -124,9 +124,9 @@ class Agent:
         """Installs the capture rules."""
         self.pod.run([program("remora-init"), "apply", *options])
 
-    def access_log(self, pattern):
-        """Waits for an access-log line that matches, and returns the whole line."""
-        return self.process.wait_log(rf"^.*{pattern}.*$").group(0)
+    def access_log(self, pattern, since=0):
+        """Waits for an access-log line that matches, and returns the whole line. `since` as for Process.wait_log()."""
+        return self.process.wait_log(rf"^.*{pattern}.*$", since=since).group(0)
 
     def sessions(self, port, count=1, timeout_s=WAIT_S):
         """Waits until so many access-log lines name a destination of this port, and returns all there are, parsed."""
@@ -158,7 +158,10 @@ class Agent:
 
 
 class Mesh:
-    """Attributes: `agents` by pod name, `services` and `policies` as they go into the file, `control`, the control plane."""
+    """
+    Attributes: `agents` and `peers` by pod name, `services` and `policies` as they go into the file, `control`, the control
+    plane.
+    """
 
     def __init__(self, node, trust_domain=TRUST_DOMAIN, cert_source="istio-ca"):
         self.node = node
@@ -167,6 +170,7 @@ class Mesh:
         self.folder = tempfile.mkdtemp(prefix="mesh-", dir=node.folder)
         os.chmod(self.folder, 0o755)
         self.agents = {}
+        self.peers = {}
         self.services = []
         self.policies = []
         self.control_pod = node.pod("control")
@@ -183,6 +187,12 @@ class Mesh:
         agent = Agent(self, self.node.pod(name), namespace, service_account or name)
         self.agents[name] = agent
         return agent
+
+    def peer(self, name, namespace="demo", service_account=None):
+        """An agent that is not ours: in discovery like the others, but never started. The test plays it."""
+        peer = Agent(self, self.node.pod(name), namespace, service_account or name)
+        self.peers[name] = peer
+        return peer
 
     def service(self, name, vips, ports, endpoints, namespace="demo", **fields):
         """A service with VIPs (texts) and ports {service port: target port}, backed by agents."""
@@ -202,7 +212,8 @@ class Mesh:
 
     def write_local_file(self, workloads=None):
         """(Re)writes the file of workloads, services and policies, replaced in one step as a ConfigMap is."""
-        content = {"workloads": workloads if workloads is not None else [agent.workload for agent in self.agents.values()],
+        everybody = [*self.agents.values(), *self.peers.values()]
+        content = {"workloads": workloads if workloads is not None else [agent.workload for agent in everybody],
                    "services": self.services, "policies": self.policies}
         replace_file(self.local_file, json.dumps(content, indent=1))
 
