@@ -385,14 +385,13 @@ static const struct option_spec specs[] = {
     {.name = "http2-stream-window",
      .type = OPTION_SIZE,
      FIELD(http2_stream_window),
-     .default_value = "1MiB",
+     .default_value = "4MiB",
      .min = HTTP2_WINDOW_MIN,
      .max = HTTP2_WINDOW_MAX,
      .aliases = {"HTTP2_STREAM_WINDOW_SIZE"},
      .section = HTTP2,
-     .help = "Bytes that a peer may send on one stream before the application takes them. Enough "
-             "for 10 Gbit/s at 0.8 ms; "
-             "more costs memory when an application reads slowly."},
+     .help = "Bytes that a peer may send on one stream before the application takes them, at most: "
+             "a stream starts with 256KiB and gets more while its application keeps up. ztunnel's."},
     {.name = "http2-connection-window",
      .type = OPTION_SIZE,
      FIELD(http2_connection_window),
