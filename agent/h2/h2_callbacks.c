@@ -224,18 +224,33 @@ static int h2_on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint
     return session->blocked ? NGHTTP2_ERR_PAUSE : 0;
 }
 
+/* Unless the owner wished it, a GOAWAY with an error is nghttp2's verdict on the peer. */
+static void h2_on_goaway_sent(struct h2_session *session, const nghttp2_goaway *goaway)
+{
+    if (goaway->error_code == H2_NO_ERROR || session->own_goaway)
+        return;
+    if (goaway->opaque_data_len > 0)
+        snprintf(session->why, sizeof(session->why), "%.*s", (int)goaway->opaque_data_len,
+                 (const char *)goaway->opaque_data);
+    h2_session_set_broken(session, NGHTTP2_ERR_PROTO);
+}
+
 static int h2_on_frame_send(nghttp2_session *ng, const nghttp2_frame *frame, void *user)
 {
     struct h2_session *session = user;
     if (frame->hd.type == NGHTTP2_GOAWAY) {
-        if (frame->goaway.error_code != H2_NO_ERROR && !session->own_goaway)
-            h2_session_set_broken(session, NGHTTP2_ERR_PROTO);
+        h2_on_goaway_sent(session, &frame->goaway);
         return 0;
     }
     bool ends = (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
                 (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
     struct h2_stream *stream = ends ? h2_find(ng, frame->hd.stream_id) : NULL;
-    if (stream != NULL && !stream->orphan)
+    if (stream == NULL)
+        return 0;
+    stream->end_went = true;
+    if (stream->finishing)
+        nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, stream->id, H2_NO_ERROR);
+    else if (!stream->orphan)
         h2_stream_post(stream, H2_EVENT_END_SENT);
     return 0;
 }

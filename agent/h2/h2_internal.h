@@ -36,11 +36,13 @@ struct h2_stream {
     uint8_t events;   /* enum h2_event */
     bool announced;   /* the owner knows it */
     bool orphan;      /* the owner has let go; it lives until nghttp2 has closed it */
+    bool finishing;   /* an orphan whose queue still goes out */
     bool closed;      /* nghttp2 has closed it */
     bool by_peer;
     bool unsent;   /* the request never left */
     bool answered; /* final response headers were received (client), or submitted (server) */
     bool ending;   /* h2_stream_end or h2_stream_trailers was called */
+    bool end_went; /* our END_STREAM went out */
     bool was_high;
 };
 

@@ -263,8 +263,10 @@ void h2_stream_consume(struct h2_stream *stream, size_t len);
 
 /*
  * Lets go of the stream: RST_STREAM(code) unless both directions have ended already. What is queued
- * is dropped and what was not consumed counts as consumed. No callback follows, and the pointer is
- * invalid at once.
+ * is dropped, except with H2_NO_ERROR after our end was asked for (h2_stream_end, a response with
+ * `end`): then all of it goes out first, and the reset only asks the peer to send no more (RFC 9113
+ * 8.1). What was not consumed counts as consumed. No callback follows, and the pointer is invalid
+ * at once.
  */
 void h2_stream_reset(struct h2_stream *stream, uint32_t code);
 

@@ -126,7 +126,7 @@ static ssize_t h2_stream_read(nghttp2_session *ng, int32_t stream_id, uint8_t *o
     if (stream->session->blocked)
         return NGHTTP2_ERR_PAUSE;
     size_t available = h2_stream_peek(stream);
-    if (stream->orphan || (available == 0 && !stream->ending))
+    if ((stream->orphan && !stream->finishing) || (available == 0 && !stream->ending))
         return NGHTTP2_ERR_DEFERRED;
     *flags |= NGHTTP2_DATA_FLAG_NO_COPY;
     if (len < available)
@@ -169,7 +169,7 @@ void h2_stream_emit(struct h2_stream *stream, const uint8_t *head, size_t len)
         stream->lent += len - from_queue;
         stream->lent_len -= len - from_queue;
     }
-    if (stream->was_high && buf_len(&stream->queue) <= H2_QUEUE_LOW) {
+    if (stream->was_high && !stream->orphan && buf_len(&stream->queue) <= H2_QUEUE_LOW) {
         stream->was_high = false;
         h2_stream_post(stream, H2_EVENT_WRITABLE);
     }
@@ -288,11 +288,14 @@ void h2_stream_reset(struct h2_stream *stream, uint32_t code)
     stream->events = 0;
     session->parked -= stream->parked;
     stream->parked = 0;
-    buf_done(&stream->queue);
+    h2_session_settle_credit(session);
     if (session->broken)
         return;
+    stream->finishing = code == H2_NO_ERROR && stream->ending && !stream->end_went;
+    if (stream->finishing)
+        return;
+    buf_done(&stream->queue);
     if (nghttp2_submit_rst_stream(session->ng, NGHTTP2_FLAG_NONE, stream->id, code) != 0)
         h2_session_set_broken(session, NGHTTP2_ERR_NOMEM);
-    h2_session_settle_credit(session);
     h2_session_ask(session);
 }
