@@ -8,6 +8,7 @@
 #include "certificates.h"
 #include "discovery.h"
 #include "log.h"
+#include "memory.h"
 #include "net_loop.h"
 #include "proxy_config.h"
 #include "readiness.h"
@@ -19,6 +20,7 @@
 enum {
     STUCK_MS = 10 * 1000, /* no turn of a worker's loop takes a hundredth of it */
     FLUSH_MS = 1000,      /* for access-log lines at the end */
+    TRIM_MS = 60 * 1000,  /* between looks at how much of the heap is free */
     NUM_SIGNALS = 3,
 };
 
@@ -36,6 +38,7 @@ struct agent {
     struct discovery *discovery;
     struct admin *admin;
     struct net_signal *signals[NUM_SIGNALS];
+    struct net_timer *trim_timer;
     bool draining;
 };
 
@@ -125,6 +128,22 @@ static int start_admin(struct agent *agent, struct err *err)
     return agent->admin == NULL ? -1 : 0;
 }
 
+static void on_trim_time(void *owner)
+{
+    struct agent *agent = owner;
+    memory_trim();
+    net_timer_start(agent->trim_timer, TRIM_MS);
+}
+
+static int start_trimming(struct agent *agent, struct err *err)
+{
+    agent->trim_timer = net_timer_new(agent->loop, on_trim_time, agent);
+    if (agent->trim_timer == NULL)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    net_timer_start(agent->trim_timer, TRIM_MS);
+    return 0;
+}
+
 static void on_signal(void *owner, int signum);
 
 static int start_signals(struct agent *agent, struct err *err)
@@ -150,7 +169,7 @@ static int start(struct agent *agent, struct err *err)
     agent->workers =
         workers_new(agent->loop, agent->config, agent->telemetry, &workers_handler, agent, err);
     if (agent->workers == NULL || start_control(agent, err) < 0 || start_admin(agent, err) < 0 ||
-        start_signals(agent, err) < 0)
+        start_signals(agent, err) < 0 || start_trimming(agent, err) < 0)
         return -1;
     certificates_start(agent->certificates);
     if (workers_start(agent->workers, err) < 0)
@@ -223,6 +242,7 @@ static void on_workers_drained(void *owner)
 static void end(struct agent *agent)
 {
     stop_signals(agent);
+    net_timer_free(agent->trim_timer);
     admin_free(agent->admin);
     discovery_free(agent->discovery);
     certificates_free(agent->certificates);

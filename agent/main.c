@@ -5,7 +5,6 @@
  * wrong; 77 (EX_NOPERM) the privileges are: root without --allow-root, or capabilities that cannot
  * be dropped.
  */
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,23 +17,10 @@
 #include "agent_config.h"
 #include "local_source.h"
 #include "log.h"
+#include "memory.h"
 #include "privileges.h"
 
 enum { VARIABLE_NAME_MAX = 128 }; /* of one that means nothing; a longer one is cut */
-
-/*
- * An idle agent must be small and one that was busy must become small again: freed memory at the
- * heap's end goes back, large blocks are mapped and so go back at once, and threads share arenas,
- * each of which keeps what it once had.
- */
-static void limit_malloc(unsigned num_workers)
-{
-    enum { KIB = 1024 };
-    mallopt(M_ARENA_MAX, (int)num_workers);
-    mallopt(M_MMAP_THRESHOLD, 256 * KIB);
-    mallopt(M_TRIM_THRESHOLD, 512 * KIB);
-    mallopt(M_TOP_PAD, 64 * KIB);
-}
 
 static int print(const struct buf *text)
 {
@@ -95,7 +81,7 @@ static int run(const struct options *options, const struct agent_config *config)
     if (privileges_check_user(config->allow_root, &err) < 0 || privileges_drop(&err) < 0)
         return fail(EX_NOPERM, &err);
     privileges_raise_descriptors();
-    limit_malloc(config->workers);
+    memory_limit(config->workers);
     prctl(PR_SET_NAME, "remora-agent", 0, 0, 0);
     signal(SIGPIPE, SIG_IGN);
     if (log_init(config->log_level, config->log_format, &err) < 0)
