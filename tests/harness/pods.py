@@ -240,6 +240,15 @@ class Pod:
             raise
         return connection
 
+    def assert_reset(self, address, port):
+        """Connects and waits for a reset, which may come while connect() still waits to be told of its success."""
+        try:
+            with self.connect(address, port) as connection:
+                got = connection.recv(1)
+        except ConnectionResetError:
+            return
+        raise AssertionError(f"{self.name} was not reset by {address} port {port}, but got {got!r}")
+
     @contextlib.contextmanager
     def entered(self):
         """Inside the block, what this thread makes or looks up belongs to the pod's network namespace."""
