@@ -1,0 +1,226 @@
+#include "controlplane_config.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "spiffe_id.h"
+
+enum {
+    SECOND = 1000,
+    MINUTE = 60 * SECOND,
+    HOUR = 60 * MINUTE,
+    HOST_MAX = 253, /* RFC 1035, 2.3.4, as text */
+};
+
+#define YEARS_MS (10ull * 365 * 24 * HOUR)
+
+static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
+static const char *const formats[] = {"text", "json", NULL};
+
+#define FIELD(name_) .offset = offsetof(struct controlplane_config, name_)
+
+#define PROGRAM     "Program"
+#define SERVER      "Server"
+#define CERTIFICATE "Certificate authority"
+#define LIMITS      "Limits"
+
+static const struct option_spec specs[] = {
+    {.name = "help",
+     .type = OPTION_BOOL,
+     FIELD(help),
+     .default_value = "false",
+     .command_only = true,
+     .section = PROGRAM,
+     .help = "Print this text and exit."},
+    {.name = "help-markdown",
+     .type = OPTION_BOOL,
+     FIELD(help_markdown),
+     .default_value = "false",
+     .command_only = true,
+     .section = PROGRAM,
+     .help = "Print this text as a Markdown page and exit."},
+    {.name = "version",
+     .type = OPTION_BOOL,
+     FIELD(version),
+     .default_value = "false",
+     .command_only = true,
+     .section = PROGRAM,
+     .help = "Print the version and exit."},
+    {.name = "config",
+     .type = OPTION_PATH,
+     FIELD(config_file),
+     .default_value = "",
+     .section = PROGRAM,
+     .help = "YAML file whose keys are the names of these options."},
+    {.name = "log-level",
+     .type = OPTION_ENUM,
+     FIELD(log_level),
+     .default_value = "info",
+     .choices = levels,
+     .section = PROGRAM,
+     .help =
+         "The least important events that are logged (to stderr). At info each certificate that "
+         "is issued has a line."},
+    {.name = "log-format",
+     .type = OPTION_ENUM,
+     FIELD(log_format),
+     .default_value = "text",
+     .choices = formats,
+     .section = PROGRAM,
+     .help = "One line of text or one JSON object for each event."},
+
+    {.name = "listen",
+     .type = OPTION_ADDR,
+     FIELD(listen),
+     .default_value = "[::]:15012",
+     .section = SERVER,
+     .help = "Address and port of the server; [::] takes IPv4 too. 15012 is istiod's port."},
+    {.name = "tls-name",
+     .type = OPTION_TEXT,
+     FIELD(tls_name),
+     .default_value = "localhost",
+     .section = SERVER,
+     .help = "The DNS name or address that clients verify the server by (remora-agent's "
+             "ca-server-name)."},
+    {.name = "tls-cert-ttl",
+     .type = OPTION_DURATION,
+     FIELD(tls_cert_ttl_ms),
+     .default_value = "24h",
+     .min = SECOND,
+     .max = YEARS_MS,
+     .section = SERVER,
+     .help = "Lifetime of the server's own certificate. It is renewed in the middle of its life."},
+
+    {.name = "state-dir",
+     .type = OPTION_PATH,
+     FIELD(state_dir),
+     .default_value = "",
+     .section = CERTIFICATE,
+     .help = "Directory of the CA, made with a new root if it is missing: root.pem (what agents "
+             "trust), root-key.pem, and issuer.pem and issuer-key.pem if there is an intermediate. "
+             "Required."},
+    {.name = "intermediate",
+     .type = OPTION_BOOL,
+     FIELD(intermediate),
+     .default_value = "false",
+     .section = CERTIFICATE,
+     .help =
+         "Make an intermediate if there is none, so that root-key.pem can be kept elsewhere. One "
+         "that is there is always used."},
+    {.name = "tokens",
+     .type = OPTION_PATH,
+     FIELD(tokens_file),
+     .default_value = "",
+     .section = CERTIFICATE,
+     .help =
+         "YAML file that says which bearer token stands for which identity: a list `tokens` of "
+         "{token or tokenFile, namespace, serviceAccount, trustDomain}. Read again when it or a "
+         "token file changes. Required."},
+    {.name = "trust-domain",
+     .type = OPTION_TEXT,
+     FIELD(trust_domain),
+     .default_value = "cluster.local",
+     .section = CERTIFICATE,
+     .help = "Trust domain of tokens that name none. The default is Istio's."},
+    {.name = "cert-ttl",
+     .type = OPTION_DURATION,
+     FIELD(cert_ttl_ms),
+     .default_value = "24h",
+     .min = SECOND,
+     .max = YEARS_MS,
+     .section = CERTIFICATE,
+     .help = "Lifetime of certificates when a request asks for none. The default is istiod's."},
+    {.name = "max-cert-ttl",
+     .type = OPTION_DURATION,
+     FIELD(max_cert_ttl_ms),
+     .default_value = "2160h",
+     .min = SECOND,
+     .max = YEARS_MS,
+     .section = CERTIFICATE,
+     .help =
+         "Lifetime that no certificate exceeds, whatever is asked for. The default is istiod's."},
+
+    {.name = "max-connections",
+     .type = OPTION_U32,
+     FIELD(max_connections),
+     .default_value = "1000",
+     .min = 1,
+     .max = 100000,
+     .section = LIMITS,
+     .help = "Connections at one time; more are closed as they come. An agent needs one, for a "
+             "moment, at each renewal."},
+    {.name = "handshake-timeout",
+     .type = OPTION_DURATION,
+     FIELD(handshake_timeout_ms),
+     .default_value = "10s",
+     .min = 100,
+     .max = MINUTE,
+     .section = LIMITS,
+     .help = "Time that a client has for its TLS handshake."},
+    {.name = "idle-timeout",
+     .type = OPTION_DURATION,
+     FIELD(idle_timeout_ms),
+     .default_value = "30s",
+     .min = 100,
+     .max = HOUR,
+     .section = LIMITS,
+     .help = "A connection on which no call is finished for this long is ended."},
+};
+
+const struct option_table controlplane_config_table = {
+    .program = "remora-controlplane",
+    .description = "The embedded control plane of Remora: a certificate authority that speaks "
+                   "Istio's CreateCertificate, for demonstrations, tests and single machines.",
+    .env_prefix = "REMORA_CONTROLPLANE_",
+    .config_name = "config",
+    .specs = specs,
+    .num_specs = sizeof(specs) / sizeof(specs[0]),
+};
+
+static bool is_host(const char *text)
+{
+    struct ip ip;
+    size_t len = strlen(text);
+    if (ip_parse(&ip, text, NULL) == 0)
+        return true;
+    return len > 0 && len <= HOST_MAX &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == len;
+}
+
+static int check_required(const struct options *options, const char *name, const char *value,
+                          struct err *err)
+{
+    return value[0] != '\0' ? 0 : options_error(options, name, err, "required");
+}
+
+static int check(const struct options *options, const struct controlplane_config *config,
+                 struct err *err)
+{
+    struct err why;
+    if (check_required(options, "state-dir", config->state_dir, err) < 0 ||
+        check_required(options, "tokens", config->tokens_file, err) < 0)
+        return -1;
+    if (!is_host(config->tls_name))
+        return options_error(options, "tls-name", err,
+                             "expected a DNS name or an address, found \"%.100s\"",
+                             config->tls_name);
+    if (spiffe_id_check_trust_domain(config->trust_domain, strlen(config->trust_domain), &why) < 0)
+        return options_error(options, "trust-domain", err, "%s", why.message);
+    return 0;
+}
+
+struct options *controlplane_config_load(struct controlplane_config *config, int argc,
+                                         char *const *argv, char *const *envp, struct err *err)
+{
+    *config = (struct controlplane_config){0};
+    struct options *options =
+        options_parse(&controlplane_config_table, argc, argv, envp, config, err);
+    if (options == NULL)
+        return NULL;
+    bool only_prints = config->help || config->help_markdown || config->version;
+    if (!only_prints && check(options, config, err) < 0) {
+        options_free(options);
+        return NULL;
+    }
+    return options;
+}

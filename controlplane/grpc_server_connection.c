@@ -1,0 +1,189 @@
+/* One connection of the server: handshake, HTTP/2, idle timer. */
+#include <stdlib.h>
+
+#include "clock.h"
+#include "grpc_server_impl.h"
+
+enum {
+    STREAMS_MAX = 16, /* of a connection; an agent has one call at a time */
+    STREAM_WINDOW = 64 * 1024,
+    CONNECTION_WINDOW = 128 * 1024,
+    FRAME_MAX = 16384,
+    HEADER_LIST_MAX = 16 * 1024, /* a token has one thousand */
+    DRAIN_MS = 5000,             /* for the peer to take the GOAWAY and end */
+};
+
+/* ------------------------------------------------------------------------------------ HTTP/2 -- */
+
+static void connection_on_headers(void *owner, struct h2_stream *stream,
+                                  const struct h2_header *headers, size_t num_headers, bool end)
+{
+    grpc_server_call_on_headers(owner, stream, headers, num_headers, end);
+}
+
+static void connection_on_data(void *owner, struct h2_stream *stream, const uint8_t *bytes,
+                               size_t len)
+{
+    h2_stream_consume(stream, len);
+    struct grpc_server_call *call = h2_stream_owner(stream);
+    if (call != NULL)
+        grpc_server_call_on_data(call, bytes, len);
+}
+
+static void connection_on_end(void *owner, struct h2_stream *stream)
+{
+    struct grpc_server_call *call = h2_stream_owner(stream);
+    if (call != NULL)
+        grpc_server_call_on_end(call);
+}
+
+/* The answer is out. A client that still sends is told not to (RFC 9113, 8.1). */
+static void connection_on_end_sent(void *owner, struct h2_stream *stream)
+{
+    struct grpc_server_call *call = h2_stream_owner(stream);
+    if (call != NULL)
+        grpc_server_call_free(call);
+    h2_stream_reset(stream, H2_NO_ERROR);
+}
+
+static void connection_on_closed(void *owner, struct h2_stream *stream, uint32_t code, bool by_peer)
+{
+    struct grpc_server_call *call = h2_stream_owner(stream);
+    if (call != NULL)
+        grpc_server_call_free(call);
+}
+
+static const struct h2_handler session_handler = {
+    .on_output = rpc_link_on_output,
+    .on_wants_send = rpc_link_on_wants_send,
+    .on_headers = connection_on_headers,
+    .on_data = connection_on_data,
+    .on_end = connection_on_end,
+    .on_end_sent = connection_on_end_sent,
+    .on_closed = connection_on_closed,
+};
+
+/* -------------------------------------------------------------------------------------- time -- */
+
+void grpc_server_connection_drain(struct grpc_server_connection *connection)
+{
+    if (connection->handshake != NULL) {
+        grpc_server_connection_free(connection);
+        return;
+    }
+    connection->draining = true;
+    h2_session_start_drain(connection->link.session);
+    net_timer_start(connection->idle, DRAIN_MS);
+}
+
+static void on_idle(void *owner)
+{
+    struct grpc_server_connection *connection = owner;
+    if (connection->draining || !LIST_EMPTY(&connection->calls))
+        grpc_server_connection_free(connection);
+    else
+        grpc_server_connection_drain(connection);
+}
+
+void grpc_server_connection_served(struct grpc_server_connection *connection)
+{
+    if (!connection->draining)
+        net_timer_start(connection->idle, connection->server->options.idle_timeout_ms);
+}
+
+/* -------------------------------------------------------------------------------------- life -- */
+
+static void tell_trouble(struct grpc_server_connection *connection, const struct err *err)
+{
+    const struct grpc_server_options *options = &connection->server->options;
+    options->on_trouble(options->owner, &connection->peer, err);
+}
+
+static void on_gone(struct rpc_link *link, const struct err *err)
+{
+    struct grpc_server_connection *connection = (struct grpc_server_connection *)link;
+    /* That clients leave is what clients do. */
+    if (err != NULL && err->kind == ERR_PROTOCOL && !LIST_EMPTY(&connection->calls))
+        tell_trouble(connection, err);
+    grpc_server_connection_free(connection);
+}
+
+static int start_session(struct grpc_server_connection *connection, struct stream *stream,
+                         struct err *err)
+{
+    struct h2_options options;
+    h2_options_default(&options, H2_SERVER);
+    options.max_streams = STREAMS_MAX;
+    options.stream_window = STREAM_WINDOW;
+    options.stream_window_max = STREAM_WINDOW;
+    options.connection_window = CONNECTION_WINDOW;
+    options.max_frame_size = FRAME_MAX;
+    options.max_header_list = HEADER_LIST_MAX;
+    return rpc_link_init(&connection->link, tls_io_loop(connection->server->io), stream, H2_SERVER,
+                         &options, &session_handler, on_gone, err);
+}
+
+static void on_handshake_done(void *owner, struct stream *stream, enum reason reason,
+                              const struct err *err)
+{
+    struct grpc_server_connection *connection = owner;
+    struct err why;
+    connection->handshake = NULL;
+    if (stream == NULL) {
+        why = *err;
+    } else if (start_session(connection, stream, &why) == 0) {
+        grpc_server_connection_served(connection);
+        return;
+    } else {
+        stream_close(stream);
+    }
+    err_prefix(&why, "TLS handshake");
+    tell_trouble(connection, &why);
+    grpc_server_connection_free(connection);
+}
+
+static int start_handshake(struct grpc_server_connection *connection, struct net_tcp *tcp,
+                           struct err *err)
+{
+    struct grpc_server *server = connection->server;
+    const struct tls_conn_params params = {.role = TLS_SERVER, .now_ms = clock_wall_ms()};
+    connection->idle = net_timer_new(tls_io_loop(server->io), on_idle, connection);
+    if (connection->idle == NULL)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    connection->handshake = tls_handshake_start(server->io, net_tcp_stream(tcp), server->context,
+                                                &params, server->options.handshake_timeout_ms,
+                                                on_handshake_done, connection, err);
+    return connection->handshake == NULL ? -1 : 0;
+}
+
+void grpc_server_connection_start(struct grpc_server *server, struct net_tcp *tcp)
+{
+    struct grpc_server_connection *connection = calloc(1, sizeof(*connection));
+    struct err err;
+    if (connection == NULL) {
+        stream_abort(net_tcp_stream(tcp));
+        return;
+    }
+    connection->server = server;
+    connection->peer = *net_tcp_peer(tcp);
+    LIST_INIT(&connection->calls);
+    LIST_INSERT_HEAD(&server->connections, connection, entry);
+    server->num_connections++;
+    if (start_handshake(connection, tcp, &err) < 0) {
+        tell_trouble(connection, &err);
+        grpc_server_connection_free(connection);
+        stream_abort(net_tcp_stream(tcp));
+    }
+}
+
+void grpc_server_connection_free(struct grpc_server_connection *connection)
+{
+    while (!LIST_EMPTY(&connection->calls))
+        grpc_server_call_free(LIST_FIRST(&connection->calls));
+    tls_handshake_cancel(connection->handshake);
+    rpc_link_done(&connection->link);
+    net_timer_free(connection->idle);
+    LIST_REMOVE(connection, entry);
+    connection->server->num_connections--;
+    free(connection);
+}

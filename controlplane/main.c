@@ -1,0 +1,112 @@
+/*
+ * remora-controlplane: the embedded control plane. argv and configuration, then the loop.
+ *
+ * Exit status: 0 ended by a signal; 1 could not start; 64 (EX_USAGE) the configuration is wrong.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "controlplane.h"
+
+struct program {
+    struct net_loop *loop;
+    struct controlplane *controlplane;
+    bool draining;
+};
+
+static int print_and_free(struct buf *text, int rc)
+{
+    size_t len = buf_len(text);
+    bool written = rc == 0 && fwrite(buf_head(text), 1, len, stdout) == len && fflush(stdout) == 0;
+    buf_done(text);
+    return written ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int fail(int status, const struct err *err)
+{
+    fprintf(stderr, "remora-controlplane: %s\n", err->message);
+    return status;
+}
+
+static void on_drained(void *owner)
+{
+    struct program *program = owner;
+    net_loop_stop(program->loop);
+}
+
+/* The second signal does not wait. */
+static void on_signal(void *owner, int signum)
+{
+    struct program *program = owner;
+    LOG_INFO("controlplane", program->draining ? "ending now" : "ending",
+             LOG_S("signal", strsignal(signum)));
+    if (program->draining)
+        net_loop_stop(program->loop);
+    else
+        controlplane_start_drain(program->controlplane, on_drained, program);
+    program->draining = true;
+}
+
+static int serve(struct program *program, const struct controlplane_config *config, struct err *err)
+{
+    struct net_signal *term = net_signal_new(program->loop, SIGTERM, on_signal, program, err);
+    struct net_signal *interrupt = net_signal_new(program->loop, SIGINT, on_signal, program, err);
+    int result = -1;
+    if (term != NULL && interrupt != NULL) {
+        program->controlplane = controlplane_new(program->loop, config, err);
+        if (program->controlplane != NULL) {
+            net_loop_run(program->loop);
+            result = 0;
+        }
+    }
+    controlplane_free(program->controlplane);
+    net_signal_free(term);
+    net_signal_free(interrupt);
+    return result;
+}
+
+static int run(const struct controlplane_config *config)
+{
+    struct err err;
+    /* Keys are in this process's memory; they belong in no core file. */
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    if (log_init(config->log_level, config->log_format, &err) < 0)
+        return fail(EXIT_FAILURE, &err);
+    struct program program = {.loop = net_loop_new(&err)};
+    int result = program.loop == NULL ? -1 : serve(&program, config, &err);
+    if (result < 0)
+        LOG_ERROR("controlplane", "cannot start", LOG_S("error", err.message));
+    net_loop_free(program.loop);
+    log_done();
+    return result < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int dispatch(const struct controlplane_config *config)
+{
+    struct buf text = {0};
+    if (config->help)
+        return print_and_free(&text, options_help(&controlplane_config_table, &text));
+    if (config->help_markdown)
+        return print_and_free(&text, options_markdown(&controlplane_config_table, &text));
+    if (config->version)
+        return print_and_free(&text,
+                              buf_append_str(&text, "remora-controlplane " REMORA_VERSION "\n"));
+    return run(config);
+}
+
+int main(int argc, char **argv)
+{
+    struct controlplane_config config;
+    struct err err;
+    struct options *options = controlplane_config_load(&config, argc, argv, environ, &err);
+    if (options == NULL)
+        return fail(EX_USAGE, &err);
+    int status = dispatch(&config);
+    options_free(options);
+    return status;
+}
