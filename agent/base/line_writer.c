@@ -125,6 +125,7 @@ static uint64_t count_lines(const char *bytes, size_t len)
 static void *run(void *arg)
 {
     struct line_writer *writer = arg;
+    pthread_setname_np(pthread_self(), "line-writer");
     /* Poll says that a pipe is writable when PIPE_BUF bytes fit, so that a write of this size does
      * not block, and is not mixed with those of others who hold the same pipe. */
     char lines[PIPE_BUF];
