@@ -105,9 +105,9 @@ static int open_ca(struct controlplane *controlplane, struct err *err)
 
 static int start_identity(struct controlplane *controlplane, struct err *err)
 {
-    const struct server_identity_options options = {.host = controlplane->config->tls_name,
+    const struct server_identity_options options = {.host = controlplane->config->server_name,
                                                     .lifetime_ms =
-                                                        controlplane->config->tls_cert_ttl_ms,
+                                                        controlplane->config->server_cert_ttl_ms,
                                                     .on_renewed = on_renewed,
                                                     .owner = controlplane};
     controlplane->identity =
@@ -145,7 +145,7 @@ static void log_start(const struct controlplane *controlplane)
 {
     char text[ADDR_TEXT_MAX];
     LOG_INFO("controlplane", "listening", LOG_S("address", addr_format(&controlplane->addr, text)),
-             LOG_S("tls_name", controlplane->config->tls_name),
+             LOG_S("server_name", controlplane->config->server_name),
              LOG_U("tokens", token_table_num_tokens(controlplane->service.tokens)),
              LOG_S("tls_library", tls_library_describe()));
 }

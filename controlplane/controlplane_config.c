@@ -75,16 +75,16 @@ static const struct option_spec specs[] = {
      .default_value = "[::]:15012",
      .section = SERVER,
      .help = "Address and port of the server; [::] takes IPv4 too. 15012 is istiod's port."},
-    {.name = "tls-name",
+    {.name = "server-name",
      .type = OPTION_TEXT,
-     FIELD(tls_name),
+     FIELD(server_name),
      .default_value = "localhost",
      .section = SERVER,
      .help = "The DNS name or address that clients verify the server by (remora-agent's "
              "ca-server-name)."},
-    {.name = "tls-cert-ttl",
+    {.name = "server-cert-ttl",
      .type = OPTION_DURATION,
-     FIELD(tls_cert_ttl_ms),
+     FIELD(server_cert_ttl_ms),
      .default_value = "24h",
      .min = SECOND,
      .max = YEARS_MS,
@@ -107,7 +107,7 @@ static const struct option_spec specs[] = {
      .help =
          "Make an intermediate if there is none, so that root-key.pem can be kept elsewhere. One "
          "that is there is always used."},
-    {.name = "tokens",
+    {.name = "tokens-file",
      .type = OPTION_PATH,
      FIELD(tokens_file),
      .default_value = "",
@@ -198,12 +198,12 @@ static int check(const struct options *options, const struct controlplane_config
 {
     struct err why;
     if (check_required(options, "state-dir", config->state_dir, err) < 0 ||
-        check_required(options, "tokens", config->tokens_file, err) < 0)
+        check_required(options, "tokens-file", config->tokens_file, err) < 0)
         return -1;
-    if (!is_host(config->tls_name))
-        return options_error(options, "tls-name", err,
+    if (!is_host(config->server_name))
+        return options_error(options, "server-name", err,
                              "expected a DNS name or an address, found \"%.100s\"",
-                             config->tls_name);
+                             config->server_name);
     if (spiffe_id_check_trust_domain(config->trust_domain, strlen(config->trust_domain), &why) < 0)
         return options_error(options, "trust-domain", err, "%s", why.message);
     return 0;

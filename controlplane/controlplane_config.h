@@ -17,7 +17,7 @@ struct controlplane_config {
     enum log_format log_format;
 
     struct addr listen;
-    const char *tls_name; /* what clients verify: a DNS name or an address */
+    const char *server_name; /* what clients verify: a DNS name or an address */
 
     const char *state_dir;
     bool intermediate;
@@ -25,7 +25,7 @@ struct controlplane_config {
     const char *trust_domain;
     uint64_t cert_ttl_ms;
     uint64_t max_cert_ttl_ms;
-    uint64_t tls_cert_ttl_ms;
+    uint64_t server_cert_ttl_ms;
 
     uint32_t max_connections;
     uint64_t handshake_timeout_ms;
