@@ -10,9 +10,9 @@
  * Rules, the same for every implementation:
  *  - Everything happens on one control loop's thread.
  *  - At most one fetch runs at a time. The machine starts it, bounds it with a timer of its own and
- * cancels it; a source has no timer of its own for the whole fetch.
+ *    cancels it; a source has no timer of its own for the whole fetch.
  *  - `done` is called exactly once for a started fetch unless it was cancelled, never from inside
- * start_fetch, and the machine may start the next fetch or free the source inside it.
+ *    start_fetch, and the machine may start the next fetch or free the source inside it.
  *  - Sources retry nothing and keep no back-off: the machine does, for ever.
  */
 #ifndef REMORA_CERT_SOURCE_H

@@ -27,7 +27,7 @@ struct file_source {
     void *done_owner;
 };
 
-/* ---------------------------------------------------------------------------------------- reading -- */
+/* ----------------------------------------------------------------------------------- reading -- */
 
 static int read_open_file(int fd, struct file *file, struct err *err)
 {
@@ -49,8 +49,8 @@ static int read_open_file(int fd, struct file *file, struct err *err)
             continue;
         if (len < 0)
             return err_set_sys(err, errno, "%s", file->path);
-        if (len ==
-            0) /* it was cut meanwhile: what there is will not pass, and the watch tells of the rest */
+        /* It was cut meanwhile: what there is will not pass, and the watch tells of the rest. */
+        if (len == 0)
             break;
         file->len += (size_t)len;
     }
@@ -83,7 +83,7 @@ static void forget_bytes(struct file_source *source)
     }
 }
 
-/* --------------------------------------------------------------------------------------- fetching -- */
+/* ---------------------------------------------------------------------------------- fetching -- */
 
 /* Takes the files' bytes out of the source, so that `done` may free it or start again. */
 static void deliver(struct file_source *source)
@@ -143,7 +143,7 @@ static void cancel(struct cert_source *base)
     net_task_cancel(&source->deliver);
 }
 
-/* ------------------------------------------------------------------------------------ new and free -- */
+/* ------------------------------------------------------------------------------ new and free -- */
 
 static void on_file_changed(void *owner)
 {

@@ -15,9 +15,7 @@
 #include "net_loop.h"
 
 enum {
-    FILE_SOURCE_MAX =
-        1024 *
-        1024, /* bytes of one file; a chain has four thousand, a large bundle a hundred thousand */
+    FILE_SOURCE_MAX = 1 << 20,       /* bytes of one file; a large bundle has a hundred thousand */
     FILE_SOURCE_POLL_MS = 10 * 1000, /* for filesystems that do not notify */
 };
 

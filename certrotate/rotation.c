@@ -19,8 +19,9 @@ struct overlap {
 };
 
 /*
- * Every callback of ours ends with at most one call of the owner's handler and touches nothing after it: the owner may have freed
- * the machine. What is left to do then is left to the wake-up timer, which is set before.
+ * Every callback of ours ends with at most one call of the owner's handler and touches nothing
+ * after it: the owner may have freed the machine. What is left to do then is left to the wake-up
+ * timer, which is set before.
  */
 struct rotation {
     struct cert_source *source;
@@ -60,7 +61,7 @@ const char *rotation_outcome_name(enum rotation_outcome outcome)
     return NAMES[outcome];
 }
 
-/* ------------------------------------------------------------------------------------ new and start -- */
+/* ----------------------------------------------------------------------------- new and start -- */
 
 static void on_source_changed(void *owner)
 {
@@ -137,7 +138,7 @@ void rotation_fetch_now(struct rotation *rotation)
         net_timer_start(rotation->wake, 0);
 }
 
-/* ----------------------------------------------------------------------------------------- planning -- */
+/* ---------------------------------------------------------------------------------- planning -- */
 
 static struct rotation_view view_at(const struct rotation *rotation, int64_t now_ms)
 {
@@ -162,7 +163,7 @@ static void plan_wake(struct rotation *rotation)
     net_timer_start(rotation->wake, is_due ? 0 : step.wait_ms);
 }
 
-/* ------------------------------------------------------------------------------ how an attempt ends -- */
+/* ----------------------------------------------------------------------- how an attempt ends -- */
 
 static enum rotation_outcome outcome_of(const struct err *err)
 {
@@ -208,7 +209,7 @@ static void fail_attempt(struct rotation *rotation, enum rotation_outcome outcom
         rotation->handler.on_failure(rotation->owner, err, retry_ms);
 }
 
-/* ------------------------------------------------------------------------------------------- roots -- */
+/* ------------------------------------------------------------------------------------- roots -- */
 
 static bool is_same_bundle(const struct trust_bundle *a, const struct trust_bundle *b)
 {
@@ -244,7 +245,7 @@ static void set_roots(struct rotation *rotation, struct trust_bundle *roots,
     trust_bundle_unref(old_former);
 }
 
-/* --------------------------------------------------------------------------------------- publishing -- */
+/* -------------------------------------------------------------------------------- publishing -- */
 
 /* NULL: *err. */
 static struct identity *make_identity(const struct rotation *rotation, struct svid *svid,
@@ -284,7 +285,7 @@ static void drop_identity(struct rotation *rotation)
     rotation->status.renew_at_ms = 0;
 }
 
-/* ------------------------------------------------------------------------------------------ success -- */
+/* ----------------------------------------------------------------------------------- success -- */
 
 static bool is_same_svid(const struct svid *a, const struct svid *b)
 {
@@ -315,7 +316,10 @@ static void note_success(struct rotation *rotation, int64_t now_ms)
     status->num_failures = 0;
     status->last_success_ms = now_ms;
     rotation->retry_at_ms = 0;
-    /* What a store holds does not get younger by asking for it; the store says when there is something new. */
+    /*
+     * What a store holds does not get younger by asking for it; the store says when there is
+     * something new.
+     */
     status->renew_at_ms = rotation->source->wants_csr
                               ? rotation_plan_renew_at_ms(
                                     now_ms, status->not_before_ms, status->not_after_ms,
@@ -358,7 +362,7 @@ static void accept_candidate(struct rotation *rotation, const struct candidate *
     rotation->handler.on_identity(rotation->owner, identity);
 }
 
-/* ------------------------------------------------------------------------------- judging candidates -- */
+/* ------------------------------------------------------------------------ judging candidates -- */
 
 static void candidate_done(struct candidate *candidate)
 {
@@ -416,7 +420,7 @@ static void on_fetch_timeout(void *owner)
     fail_attempt(rotation, ROTATION_UNREACHABLE, &err);
 }
 
-/* ----------------------------------------------------------------------------------------- fetching -- */
+/* ---------------------------------------------------------------------------------- fetching -- */
 
 static void start_fetch(struct rotation *rotation, int64_t now_ms)
 {
@@ -440,7 +444,10 @@ static void start_fetch(struct rotation *rotation, int64_t now_ms)
     plan_wake(rotation);
 }
 
-/* The former roots' time is over: the same certificate, fewer roots. True when the owner was called. */
+/*
+ * The former roots' time is over: the same certificate, fewer roots. True when the owner was
+ * called.
+ */
 static bool end_overlap(struct rotation *rotation, int64_t now_ms)
 {
     if (rotation->overlap.former == NULL || now_ms < rotation->overlap.until_ms)
@@ -485,7 +492,7 @@ static void on_wake(void *owner)
         plan_wake(rotation);
 }
 
-/* ---------------------------------------------------------------------------------- asking, freeing -- */
+/* --------------------------------------------------------------------------- asking, freeing -- */
 
 void rotation_status_get(const struct rotation *rotation, struct rotation_status *out)
 {

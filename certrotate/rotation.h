@@ -7,8 +7,8 @@
  *
  * Roots are rotated with an overlap: when the roots change, the former ones that have not expired
  * stay trusted beside the new ones for as long as the certificate that was held at the change would
- * have lasted, at most ROTATION_OVERLAP_MAX_MS. Peers whose certificates are of the former root have
- * rotated by then. At its end an identity without them is published.
+ * have lasted, at most ROTATION_OVERLAP_MAX_MS. Peers whose certificates are of the former root
+ * have rotated by then. At its end an identity without them is published.
  */
 #ifndef REMORA_ROTATION_H
 #define REMORA_ROTATION_H
@@ -91,7 +91,7 @@ struct rotation *rotation_new(struct net_loop *loop, struct cert_source *source,
 /* Starts the first attempt, on the loop (no callback from inside). Once. */
 void rotation_start(struct rotation *rotation);
 
-/* Fetches now, whatever the plan says; nothing while an attempt runs. */
+/* Fetches now, whatever the plan says; while an attempt runs, once more after it. */
 void rotation_fetch_now(struct rotation *rotation);
 
 /* Stops, cancels what runs, drops the identity, frees the source. No callback afterwards. NULL is

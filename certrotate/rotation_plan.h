@@ -13,10 +13,10 @@ enum {
     ROTATION_WAKE_MAX_MS = 30 * 1000,   /* a clock step or a resume is noticed within this */
     ROTATION_RETRY_FIRST_MS = 1000,     /* as ztunnel: 1 s, doubling ... */
     ROTATION_RETRY_MAX_MS = 150 * 1000, /* ... to 150 s */
-    ROTATION_RETRY_JITTER_PERCENT =
-        20, /* either way: agents that failed together must not retry together */
-    ROTATION_RENEW_JITTER_MAX_PERCENT =
-        25, /* of half the lifetime; more would eat the time left for retries */
+    /* Either way: agents that failed together must not retry together. */
+    ROTATION_RETRY_JITTER_PERCENT = 20,
+    /* Of half the lifetime; more would eat the time left for retries. */
+    ROTATION_RENEW_JITTER_MAX_PERCENT = 25,
 };
 
 /*
@@ -32,8 +32,8 @@ int64_t rotation_plan_renew_at_ms(int64_t now_ms, int64_t not_before_ms, int64_t
 
 /*
  * How long to wait after failure number `num_failures` in a row (1 for the first): doubling from
- * ROTATION_RETRY_FIRST_MS to ROTATION_RETRY_MAX_MS, and while a certificate is held (held_until_ms >
- * now_ms; 0: none is) never more than half of what is left of it, so that its last minutes see
+ * ROTATION_RETRY_FIRST_MS to ROTATION_RETRY_MAX_MS, and while a certificate is held (held_until_ms
+ * > now_ms; 0: none is) never more than half of what is left of it, so that its last minutes see
  * several attempts; with jitter, and at least half of ROTATION_RETRY_FIRST_MS.
  */
 uint64_t rotation_plan_retry_ms(unsigned num_failures, int64_t held_until_ms, int64_t now_ms,

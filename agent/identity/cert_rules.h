@@ -8,8 +8,8 @@
 #include <stdbool.h>
 
 enum {
-    CERT_CHAIN_MAX =
-        8, /* certificates that a peer may send, and so the depth of a path; real chains have one to four */
+    /* Certificates that a peer may send, and so the depth of a path; real ones have up to four. */
+    CERT_CHAIN_MAX = 8,
     CERT_DER_MAX = 32 * 1024,   /* bytes of one certificate; real ones have one or two thousand */
     CERT_RSA_BITS_MIN = 2048,   /* NIST SP 800-131A; also ztunnel's floor */
     CERT_RSA_BITS_MAX = 8192,   /* more only burns our time in verifying */

@@ -29,7 +29,7 @@ struct identity *identity_new(struct svid *svid, struct trust_bundle *const *bun
 {
     assert(count_trust_domain(bundles, num_bundles, svid_id(svid)->trust_domain) == 1);
     struct identity *identity =
-        calloc(1, sizeof(*identity) + num_bundles * sizeof(identity->bundles[0]));
+        calloc(1, sizeof(*identity) + num_bundles * sizeof(struct trust_bundle *));
     if (identity == NULL) {
         err_set(err, ERR_NOMEM, "out of memory");
         return NULL;

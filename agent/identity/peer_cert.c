@@ -7,7 +7,7 @@
 #include "x509_svid.h"
 
 /* NULL when out of memory. */
-static STACK_OF(CRYPTO_BUFFER) * copy_chain(const struct peer_cert_check *check)
+static STACK_OF(CRYPTO_BUFFER) *copy_chain(const struct peer_cert_check *check)
 {
     STACK_OF(CRYPTO_BUFFER) *chain = sk_CRYPTO_BUFFER_new_null();
     if (chain == NULL)

@@ -28,7 +28,10 @@ static bool is_path_char(char c)
     return is_trust_domain_char(c) || (c >= 'A' && c <= 'Z');
 }
 
-/* Names a character that may not stand where it stands. It comes from a peer: never printed raw unless it is harmless. */
+/*
+ * Names a character that may not stand where it stands. It comes from a peer: never printed raw
+ * unless it is harmless.
+ */
 static int refuse_char(struct err *err, const char *where, char c, size_t at)
 {
     const char *why = "";
@@ -116,7 +119,10 @@ static bool is_istio_path(const char *path, size_t *ns_at, size_t *ns_len, size_
     return true;
 }
 
-/* One block: the URI, then the trust domain, then the namespace, each with its NUL. The rest points into the URI. */
+/*
+ * One block: the URI, then the trust domain, then the namespace, each with its NUL. The rest points
+ * into the URI.
+ */
 static int fill(struct spiffe_id *id, const char *text, size_t len, size_t trust_domain_len,
                 struct err *err)
 {

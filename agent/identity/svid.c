@@ -18,7 +18,7 @@
 struct svid {
     struct refcount refs;
     EVP_PKEY *key; /* BoringSSL clears all memory that it frees */
-    STACK_OF(CRYPTO_BUFFER) * chain;
+    STACK_OF(CRYPTO_BUFFER) *chain;
     struct spiffe_id id;
     int64_t not_before_ms;
     int64_t not_after_ms;
@@ -165,8 +165,8 @@ int svid_check(const struct svid *svid, struct trust_bundle *bundle, const char 
     if (check_key(svid, err) < 0)
         return -1;
     if (expected_uri != NULL && strcmp(svid->id.uri, expected_uri) != 0)
-        return err_set(err, ERR_INVALID, "the certificate is for '%s', we are '%s'", svid->id.uri,
-                       expected_uri);
+        return err_set(err, ERR_INVALID, "the certificate is for '%.200s', we are '%.200s'",
+                       svid->id.uri, expected_uri);
     return check_rules(svid, bundle, rules, now_ms, err);
 }
 

@@ -40,8 +40,9 @@ int svid_check(const struct svid *svid, struct trust_bundle *bundle, const char 
 /* Lent until the last unref. */
 const struct spiffe_id *svid_id(const struct svid *svid);
 const char *svid_serial(const struct svid *svid); /* hex, lower case */
-const char *
-svid_fingerprint(const struct svid *svid); /* hex of the first 8 bytes of the leaf's SHA-256 */
+
+/* Hex of the first 8 bytes of the leaf's SHA-256. */
+const char *svid_fingerprint(const struct svid *svid);
 
 /* The time in which all certificates of the chain are valid, wall clock: the latest start and the
  * earliest end. */

@@ -14,7 +14,7 @@
 
 struct root {
     X509 *cert;
-    STACK_OF(X509) * stack; /* of the one certificate; does not own it */
+    STACK_OF(X509) *stack; /* of the one certificate; does not own it */
     int64_t not_after_ms;
 };
 
@@ -217,7 +217,7 @@ X509 *trust_bundle_root_get(const struct trust_bundle *bundle, size_t index)
     return bundle->roots[index].cert;
 }
 
-STACK_OF(X509) * trust_bundle_root_stack(const struct trust_bundle *bundle, size_t index)
+STACK_OF(X509) *trust_bundle_root_stack(const struct trust_bundle *bundle, size_t index)
 {
     assert(index < bundle->num_roots);
     return bundle->roots[index].stack;

@@ -11,8 +11,7 @@
 #include "err.h"
 
 enum {
-    TRUST_BUNDLE_ROOTS_MAX =
-        64, /* certificates; a bundle in the middle of two root rotations has four */
+    TRUST_BUNDLE_ROOTS_MAX = 64, /* a bundle in the middle of two root rotations has four */
 };
 
 struct trust_bundle;

@@ -4,7 +4,10 @@
 #include <openssl/ssl.h>
 #include <stddef.h>
 
-/* certificate_required (RFC 8446, 6.2): sent for TLS 1.3 clients without a certificate; API version 17 has no name for it. */
+/*
+ * certificate_required (RFC 8446, 6.2): sent for TLS 1.3 clients without a certificate; API version
+ * 17 has no name for it.
+ */
 enum { ALERT_CERTIFICATE_REQUIRED = 116 };
 
 struct meaning {

@@ -1,5 +1,6 @@
 /*
- * BoringSSL's way to the bytes: reads from a span that the caller lends, writes to a buffer. Private to tls.
+ * BoringSSL's way to the bytes: reads from a span that the caller lends, writes to a buffer.
+ * Private to tls.
  */
 #ifndef REMORA_TLS_BIO_H
 #define REMORA_TLS_BIO_H

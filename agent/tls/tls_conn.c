@@ -67,7 +67,7 @@ static enum reason explain_certificates(const struct tls_conn *conn, struct err 
     if (tls_context_kind(conn->context) == TLS_CONTEXT_NAMED_CLIENT)
         return tls_verify_explain_named(conn->ssl, tls_context_server_name(conn->context), err);
     if (buf_len(&conn->cert_message) > 0 && tls_alert_is_leaf_refused())
-        return tls_verify_explain_refused(conn, conn->ssl, buf_head(&conn->cert_message),
+        return tls_verify_explain_refused(conn, buf_head(&conn->cert_message),
                                           buf_len(&conn->cert_message), err);
     return REASON_DONE;
 }
@@ -88,9 +88,11 @@ static void fail_by_library(struct tls_conn *conn)
     fail(conn, reason, &err);
 }
 
-/* ---------------------------------------------------------------------------------- the handshake -- */
+/* ----------------------------------------------------------------------------- the handshake -- */
 
-/* The peer offered no ALPN at all: a TLS server of BoringSSL lets that pass, and so does a client. */
+/*
+ * The peer offered no ALPN at all: a TLS server of BoringSSL lets that pass, and so does a client.
+ */
 static bool has_h2(const SSL *ssl)
 {
     const uint8_t *alpn;
@@ -168,7 +170,7 @@ void tls_conn_refuse_peer(struct tls_conn *conn, enum reason reason, const struc
     set_failure(conn, reason, err);
 }
 
-/* --------------------------------------------------------------------------------------- new, free -- */
+/* --------------------------------------------------------------------------------- new, free -- */
 
 static int copy_expected(struct tls_conn *conn, const struct tls_conn_params *params,
                          struct err *err)
@@ -269,7 +271,7 @@ void tls_conn_free(struct tls_conn *conn)
     free(conn);
 }
 
-/* ---------------------------------------------------------------------------------------- receiving -- */
+/* --------------------------------------------------------------------------------- receiving -- */
 
 /* Reads one record's worth. True when there may be more. */
 static bool read_record(struct tls_conn *conn, struct buf *plain)
@@ -328,7 +330,7 @@ enum tls_status tls_conn_eof(struct tls_conn *conn)
     return conn->status;
 }
 
-/* ------------------------------------------------------------------------------------------ sending -- */
+/* ----------------------------------------------------------------------------------- sending -- */
 
 /* One allocation for all records; when it fails, the BIO's own attempts decide. */
 static void reserve_output(struct tls_conn *conn, size_t len)
@@ -366,7 +368,7 @@ void tls_conn_close_notify(struct tls_conn *conn)
         fail_by_library(conn);
 }
 
-/* ------------------------------------------------------------------------------------------- asking -- */
+/* ------------------------------------------------------------------------------------ asking -- */
 
 struct buf *tls_conn_output(struct tls_conn *conn)
 {

@@ -2,8 +2,8 @@
  * One TLS connection as bytes in, bytes out. No socket, no clock, no loop: whoever owns the socket
  * (transport) feeds what arrived and sends what is in the output. Used by one thread at a time.
  *
- *   tls_conn_new -> (send output; on bytes: tls_conn_recv; on EOF: tls_conn_eof; to write:
- * tls_conn_send) -> tls_conn_free
+ *   tls_conn_new -> (send the output; on bytes: tls_conn_recv; on EOF: tls_conn_eof;
+ *                    to write: tls_conn_send) -> tls_conn_free
  *
  * After every call the owner looks at the status and sends the output, also when the status is
  * TLS_FAILED: the alert that tells the peer why is in there.
@@ -26,8 +26,8 @@
 #include "tls_context.h"
 
 enum {
-    TLS_CONN_EXPECTED_MAX =
-        1024, /* identities expected of one server; a service may have many service accounts */
+    /* Identities expected of one server; a service may have many service accounts. */
+    TLS_CONN_EXPECTED_MAX = 1024,
 };
 
 struct tls_conn;

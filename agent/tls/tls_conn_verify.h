@@ -12,7 +12,10 @@
 
 int64_t tls_conn_now_ms(const struct tls_conn *conn);
 
-/* Whether `uri` is among the expected identities; if not, the first of them, lent, and how many there are. */
+/*
+ * Whether `uri` is among the expected identities; if not, the first of them, lent, and how many
+ * there are.
+ */
 bool tls_conn_expects(const struct tls_conn *conn, const char *uri, const char **first,
                       size_t *num);
 

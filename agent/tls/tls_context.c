@@ -30,7 +30,10 @@ struct tls_context {
 
 static const uint8_t ALPN_H2[] = {2, 'h', '2'};
 
-/* What both ends of the mesh can sign with and verify. No PKCS#1 v1.5 and no SHA-1 (RFC 8446, 4.2.3). */
+/*
+ * What both ends of the mesh can sign with and verify. No PKCS#1 v1.5 and no SHA-1 (RFC 8446,
+ * 4.2.3).
+ */
 static const uint16_t SIGNATURES[] = {
     SSL_SIGN_ECDSA_SECP256R1_SHA256, SSL_SIGN_ED25519,
     SSL_SIGN_ECDSA_SECP384R1_SHA384, SSL_SIGN_ECDSA_SECP521R1_SHA512,
@@ -40,7 +43,7 @@ static const uint16_t SIGNATURES[] = {
 
 enum { NUM_SIGNATURES = sizeof(SIGNATURES) / sizeof(SIGNATURES[0]) };
 
-/* ------------------------------------------------------------------------ what all have in common -- */
+/* ------------------------------------------------------------------- what all have in common -- */
 
 /* A peer that offers ALPN without h2 is refused here; one that offers none, after the handshake. */
 static int on_alpn_select(SSL *ssl, const uint8_t **out, uint8_t *out_len, const uint8_t *in,
@@ -70,7 +73,10 @@ static int configure_common(SSL_CTX *ctx, enum tls_role role, uint16_t min_versi
     return 0;
 }
 
-/* BoringSSL's first error in words, for what only a wrong key, a wrong certificate or a lack of memory can break. */
+/*
+ * BoringSSL's first error in words, for what only a wrong key, a wrong certificate or a lack of
+ * memory can break.
+ */
 static int ssl_err(struct err *err, const char *doing)
 {
     uint32_t code = ERR_peek_error();
@@ -92,9 +98,9 @@ static struct tls_context *context_new(enum tls_context_kind kind, struct err *e
     return context;
 }
 
-/* ------------------------------------------------------------------------------------------- mesh -- */
+/* -------------------------------------------------------------------------------------- mesh -- */
 
-static int push_der(STACK_OF(CRYPTO_BUFFER) * chain, const uint8_t *der, size_t len,
+static int push_der(STACK_OF(CRYPTO_BUFFER) *chain, const uint8_t *der, size_t len,
                     CRYPTO_BUFFER_POOL *pool)
 {
     CRYPTO_BUFFER *buffer = CRYPTO_BUFFER_new(der, len, pool);
@@ -180,7 +186,7 @@ fail:
     return NULL;
 }
 
-/* ----------------------------------------------------------------------------------- named client -- */
+/* ------------------------------------------------------------------------------ named client -- */
 
 static int add_roots(SSL_CTX *ctx, const char *pem, size_t pem_len, struct err *err)
 {
@@ -243,7 +249,7 @@ fail:
     return NULL;
 }
 
-/* ----------------------------------------------------------------------------------- named server -- */
+/* ------------------------------------------------------------------------------ named server -- */
 
 static int use_certs(SSL_CTX *ctx, const char *chain_pem, size_t chain_pem_len, struct err *err)
 {
@@ -293,7 +299,7 @@ fail:
     return NULL;
 }
 
-/* ------------------------------------------------------------------------------------------ sharing -- */
+/* ----------------------------------------------------------------------------------- sharing -- */
 
 struct tls_context *tls_context_ref(struct tls_context *context)
 {

@@ -13,9 +13,8 @@ enum tls_context_kind { TLS_CONTEXT_MESH, TLS_CONTEXT_NAMED_CLIENT, TLS_CONTEXT_
 
 enum tls_context_kind tls_context_kind(const struct tls_context *context);
 
-/* All lent. */
-SSL_CTX *tls_context_ssl(const struct tls_context *context,
-                         enum tls_role role); /* NULL: not its role */
+/* All lent. The SSL_CTX is NULL for a role that the context does not have. */
+SSL_CTX *tls_context_ssl(const struct tls_context *context, enum tls_role role);
 const struct cert_rules *tls_context_rules(const struct tls_context *context);
 const char *tls_context_server_name(const struct tls_context *context); /* of a named client */
 

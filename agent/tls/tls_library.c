@@ -10,8 +10,8 @@
 #define TEXT(x)  TEXT_(x)
 
 /*
- * The groups are set by their TLS number where the library can (2023 and later), else by NID; the older ones have no ML-KEM
- * (FIPS 203 is of 2024) and their post-quantum experiment CECPQ2 is dead.
+ * The groups are set by their TLS number where the library can (2023 and later), else by NID; the
+ * older ones have no ML-KEM (FIPS 203 is of 2024) and their post-quantum experiment CECPQ2 is dead.
  */
 #ifdef SSL_GROUP_X25519_MLKEM768
 #define MLKEM_GROUP "X25519MLKEM768,"

@@ -13,7 +13,7 @@ static bool is_at_end(void)
 }
 
 /* 1: one was added; 0: no more; -1: *err. */
-static int read_next(BIO *bio, STACK_OF(X509) * certs, struct err *err)
+static int read_next(BIO *bio, STACK_OF(X509) *certs, struct err *err)
 {
     X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
     if (cert == NULL && is_at_end())
@@ -26,7 +26,7 @@ static int read_next(BIO *bio, STACK_OF(X509) * certs, struct err *err)
     return err_set(err, ERR_NOMEM, "out of memory");
 }
 
-STACK_OF(X509) * tls_pem_read_certs(const char *pem, size_t pem_len, struct err *err)
+STACK_OF(X509) *tls_pem_read_certs(const char *pem, size_t pem_len, struct err *err)
 {
     if (pem_len > INT_MAX) {
         err_set(err, ERR_LIMIT, "too long");

@@ -11,15 +11,13 @@
 #include "tls_conn_verify.h"
 
 /* NULL: *reason and *err. */
-static struct peer_cert *verify_ders(const struct tls_conn *conn, const SSL *ssl,
-                                     const struct peer_cert_der *ders, size_t num,
-                                     enum reason *reason, struct err *err)
+static struct peer_cert *verify_ders(const struct tls_conn *conn, const struct peer_cert_der *ders,
+                                     size_t num, enum reason *reason, struct err *err)
 {
     struct tls_context *context = tls_conn_context(conn);
     struct peer_cert_check check = {
         .chain = ders,
         .num_certs = num,
-        .role = SSL_is_server(ssl) ? PEER_CERT_CLIENT : PEER_CERT_SERVER,
         .rules = *tls_context_rules(context),
         .now_ms = tls_conn_now_ms(conn),
     };
@@ -39,7 +37,7 @@ static struct peer_cert *verify_chain(const struct tls_conn *conn, const SSL *ss
         const CRYPTO_BUFFER *der = sk_CRYPTO_BUFFER_value(chain, i);
         ders[i] = (struct peer_cert_der){CRYPTO_BUFFER_data(der), CRYPTO_BUFFER_len(der)};
     }
-    return verify_ders(conn, ssl, ders, num, reason, err);
+    return verify_ders(conn, ders, num, reason, err);
 }
 
 static int check_expected(const struct tls_conn *conn, const struct peer_cert *peer,
@@ -85,13 +83,13 @@ void tls_verify_on_message(int is_write, int version, int content_type, const vo
         tls_conn_keep_cert_message(SSL_get_app_data(ssl), message + HEADER_LEN, len - HEADER_LEN);
 }
 
-enum reason tls_verify_explain_refused(const struct tls_conn *conn, const SSL *ssl,
-                                       const uint8_t *message, size_t message_len, struct err *err)
+enum reason tls_verify_explain_refused(const struct tls_conn *conn, const uint8_t *message,
+                                       size_t message_len, struct err *err)
 {
     struct peer_cert_der ders[CERT_CHAIN_MAX + 1];
     size_t num = tls_cert_message_parse(message, message_len, ders, CERT_CHAIN_MAX + 1);
     enum reason reason = REASON_CERT_MALFORMED;
-    struct peer_cert *peer = verify_ders(conn, ssl, ders, num, &reason, err);
+    struct peer_cert *peer = verify_ders(conn, ders, num, &reason, err);
     if (peer == NULL)
         return reason;
     /* Ours finds nothing wrong; BoringSSL's refusal stands all the same. */

@@ -12,23 +12,31 @@
 #include "reason.h"
 #include "tls_conn.h"
 
-/* BoringSSL's custom verify callback of mesh contexts: peer_cert_verify, and for a client the expected identities. */
+/*
+ * BoringSSL's custom verify callback of mesh contexts: peer_cert_verify, and for a client the
+ * expected identities.
+ */
 enum ssl_verify_result_t tls_verify_peer(SSL *ssl, uint8_t *out_alert);
 
 /*
  * BoringSSL's message callback of mesh contexts: keeps the peer's Certificate message until it is
- * verified. BoringSSL refuses a leaf that may not sign (a CA's, typically) before anybody is asked, and
- * keeps nothing of it.
+ * verified. BoringSSL refuses a leaf that may not sign (a CA's, typically) before anybody is asked,
+ * and keeps nothing of it.
  */
 void tls_verify_on_message(int is_write, int version, int content_type, const void *bytes,
                            size_t len, SSL *ssl, void *unused);
 
-/* What is wrong with certificates that BoringSSL has refused: their Certificate message, judged by the
- * same rules and in the same order as any other. */
-enum reason tls_verify_explain_refused(const struct tls_conn *conn, const SSL *ssl,
-                                       const uint8_t *message, size_t message_len, struct err *err);
+/*
+ * What is wrong with certificates that BoringSSL has refused: their Certificate message, judged by
+ * the same rules and in the same order as any other.
+ */
+enum reason tls_verify_explain_refused(const struct tls_conn *conn, const uint8_t *message,
+                                       size_t message_len, struct err *err);
 
-/* Why the server of a named client was refused: BoringSSL's verify result in words. REASON_DONE when it was not. */
+/*
+ * Why the server of a named client was refused: BoringSSL's verify result in words. REASON_DONE
+ * when it was not.
+ */
 enum reason tls_verify_explain_named(const SSL *ssl, const char *server_name, struct err *err);
 
 /* True for an IPv4 or IPv6 literal: verified by IP SAN and never sent as SNI (RFC 6066, 3). */

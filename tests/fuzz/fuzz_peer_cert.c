@@ -44,7 +44,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
         .num_certs = split(bytes, len, ders),
         .bundles = &bundle,
         .num_bundles = 1,
-        .role = len % 2 == 0 ? PEER_CERT_CLIENT : PEER_CERT_SERVER,
         .rules = {.legacy_key_usage = len % 3 == 0},
         .now_ms = NOW_MS,
     };

@@ -7,7 +7,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 
-/* What is accepted must be exactly the input, must be accepted again, and must be the sum of its parts. */
+/*
+ * What is accepted must be exactly the input, must be accepted again, and must be the sum of its
+ * parts.
+ */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     struct spiffe_id id, again;

@@ -6,7 +6,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 
-/* A bundle that is accepted has roots, contains itself, and grows by nothing when merged with itself. */
+/*
+ * A bundle that is accepted has roots, contains itself, and grows by nothing when merged with
+ * itself.
+ */
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
     struct err err;

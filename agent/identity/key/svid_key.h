@@ -14,8 +14,8 @@
 #include "svid.h"
 
 /*
- * Reads a private key from PEM: PKCS#8, SEC1 or PKCS#1, not encrypted. The caller frees it. NULL: *err
- * (ERR_INVALID or ERR_NOMEM), which holds nothing of the key.
+ * Reads a private key from PEM: PKCS#8, SEC1 or PKCS#1, not encrypted. The caller frees it. NULL:
+ * *err (ERR_INVALID or ERR_NOMEM), which holds nothing of the key.
  */
 EVP_PKEY *svid_key_read_pem(const char *pem, size_t pem_len, struct err *err);
 

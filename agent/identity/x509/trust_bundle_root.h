@@ -14,6 +14,6 @@
 X509 *trust_bundle_root_get(const struct trust_bundle *bundle, size_t index);
 
 /* The same root alone on a stack, as path validation wants it. */
-STACK_OF(X509) * trust_bundle_root_stack(const struct trust_bundle *bundle, size_t index);
+STACK_OF(X509) *trust_bundle_root_stack(const struct trust_bundle *bundle, size_t index);
 
 #endif

@@ -129,7 +129,10 @@ int x509_cert_check_key(X509 *cert, struct err *err)
 
 int x509_cert_check_signature_algorithm(const X509 *cert, struct err *err)
 {
-    /* RSA-PSS is not among them: nobody's CA signs certificates with it, and its parameters could hide SHA-1. */
+    /*
+     * RSA-PSS is not among them: nobody's CA signs certificates with it, and its parameters could
+     * hide SHA-1.
+     */
     static const int ACCEPTED[] = {
         NID_ecdsa_with_SHA256,
         NID_ecdsa_with_SHA384,

@@ -14,7 +14,10 @@
 #include "cert_rules.h"
 #include "err.h"
 
-/* Parses; the caller frees. NULL when it is not a certificate (or out of memory). Leaves no error in BoringSSL's queue. */
+/*
+ * Parses; the caller frees. NULL when it is not a certificate (or out of memory). Leaves no error
+ * in BoringSSL's queue.
+ */
 X509 *x509_cert_parse(CRYPTO_BUFFER *der);
 
 /* Start and end of validity in ms, wall clock. -1 when either cannot be read. */

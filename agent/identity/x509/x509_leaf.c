@@ -46,8 +46,8 @@ static int parse_uri(const ASN1_IA5STRING *uri, struct spiffe_id *id, enum reaso
         return refuse(reason, is_memory ? REASON_NO_MEMORY : REASON_CERT_BAD_SPIFFE_ID);
     }
     if (id->path[0] == '\0') {
-        err_set(err, ERR_TLS, "the certificate's SPIFFE ID '%s' has no path: it names no workload",
-                id->uri);
+        err_set(err, ERR_TLS,
+                "the certificate's SPIFFE ID '%.300s' has no path: it names no workload", id->uri);
         spiffe_id_done(id);
         return refuse(reason, REASON_CERT_BAD_SPIFFE_ID);
     }

@@ -12,8 +12,9 @@
 #include "spiffe_id.h"
 
 /*
- * Reads the SPIFFE ID: exactly one URI SAN, a valid ID with a path. 0 and *id, which the caller gives to spiffe_id_done; or -1 with
- * *reason, one of CERT_MALFORMED, CERT_TWO_URI_SANS, CERT_NO_SPIFFE_ID, CERT_BAD_SPIFFE_ID, NO_MEMORY, and *err.
+ * Reads the SPIFFE ID: exactly one URI SAN, a valid ID with a path. 0 and *id, which the caller
+ * gives to spiffe_id_done; or -1 with *reason, one of CERT_MALFORMED, CERT_TWO_URI_SANS,
+ * CERT_NO_SPIFFE_ID, CERT_BAD_SPIFFE_ID, NO_MEMORY, and *err.
  */
 int x509_leaf_read_id(X509 *leaf, struct spiffe_id *id, enum reason *reason, struct err *err);
 

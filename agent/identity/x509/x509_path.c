@@ -11,7 +11,7 @@
 enum { SUBJECT_TEXT = 96 };
 
 /* "leaf", "intermediate '/CN=x'", "root '/O=y'": which certificate of a path a message is about. */
-static const char *describe(const STACK_OF(X509) * path, size_t index, char *out, size_t size)
+static const char *describe(const STACK_OF(X509) *path, size_t index, char *out, size_t size)
 {
     if (index == 0) {
         snprintf(out, size, "the certificate");
@@ -24,11 +24,11 @@ static const char *describe(const STACK_OF(X509) * path, size_t index, char *out
     return out;
 }
 
-/* --------------------------------------------------------------------------------- finding -- */
+/* ----------------------------------------------------------------------------------- finding -- */
 
 /*
- * Time is judged after the path is found, so that an expired certificate of an unknown issuer is called untrusted, not expired.
- * API version 17 has no flag for that.
+ * Time is judged after the path is found, so that an expired certificate of an unknown issuer is
+ * called untrusted, not expired. API version 17 has no flag for that.
  */
 static int on_verify_error(int ok, X509_STORE_CTX *ctx)
 {
@@ -47,22 +47,25 @@ static void set_path_err(X509_STORE_CTX *ctx, X509 *root, struct err *err)
             X509_STORE_CTX_get_error_depth(ctx) + 1);
 }
 
-static int prepare(X509_STORE_CTX *ctx, X509_STORE *store, STACK_OF(X509) * chain,
-                   STACK_OF(X509) * root)
+static int prepare(X509_STORE_CTX *ctx, X509_STORE *store, STACK_OF(X509) *chain,
+                   STACK_OF(X509) *root)
 {
     if (!X509_STORE_CTX_init(ctx, store, sk_X509_value(chain, 0), chain))
         return -1;
     X509_STORE_CTX_trusted_stack(ctx, root);
     X509_STORE_CTX_set_verify_cb(ctx, on_verify_error);
-    /* Every certificate of a bundle is an anchor, self-signed or not: a bundle may name an intermediate. */
+    /*
+     * Every certificate of a bundle is an anchor, self-signed or not: a bundle may name an
+     * intermediate.
+     */
     X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_PARTIAL_CHAIN | X509_V_FLAG_TRUSTED_FIRST);
     X509_VERIFY_PARAM_set_depth(X509_STORE_CTX_get0_param(ctx), CERT_CHAIN_MAX);
     return 0;
 }
 
 /* The path to this one root, or NULL with *err. */
-static STACK_OF(X509) * find_to(STACK_OF(X509) * chain, const struct trust_bundle *bundle,
-                                size_t index, struct err *err)
+static STACK_OF(X509) *find_to(STACK_OF(X509) *chain, const struct trust_bundle *bundle,
+                               size_t index, struct err *err)
 {
     STACK_OF(X509) *path = NULL;
     X509_STORE *store = X509_STORE_new();
@@ -82,7 +85,7 @@ static STACK_OF(X509) * find_to(STACK_OF(X509) * chain, const struct trust_bundl
 }
 
 /* Whether any certificate of the chain says that this root issued it. */
-static bool may_be_issuer(const X509 *root, const STACK_OF(X509) * chain)
+static bool may_be_issuer(const X509 *root, const STACK_OF(X509) *chain)
 {
     const X509_NAME *name = X509_get_subject_name(root);
     for (size_t i = 0; i < sk_X509_num(chain); i++)
@@ -91,7 +94,7 @@ static bool may_be_issuer(const X509 *root, const STACK_OF(X509) * chain)
     return false;
 }
 
-static void set_no_root_err(const STACK_OF(X509) * chain, const struct trust_bundle *bundle,
+static void set_no_root_err(const STACK_OF(X509) *chain, const struct trust_bundle *bundle,
                             struct err *err)
 {
     const X509 *top = sk_X509_value(chain, sk_X509_num(chain) - 1);
@@ -102,8 +105,8 @@ static void set_no_root_err(const STACK_OF(X509) * chain, const struct trust_bun
             issuer, trust_bundle_num_roots(bundle), trust_bundle_trust_domain(bundle));
 }
 
-STACK_OF(X509) * x509_path_find(STACK_OF(X509) * chain, const struct trust_bundle *bundle,
-                                int64_t now_ms, struct err *err)
+STACK_OF(X509) *x509_path_find(STACK_OF(X509) *chain, const struct trust_bundle *bundle,
+                               int64_t now_ms, struct err *err)
 {
     STACK_OF(X509) *untimely = NULL; /* leads to a root, but is not valid now */
     bool was_tried = false;
@@ -132,9 +135,9 @@ STACK_OF(X509) * x509_path_find(STACK_OF(X509) * chain, const struct trust_bundl
     return untimely;
 }
 
-/* -------------------------------------------------------------------------------- checking -- */
+/* ---------------------------------------------------------------------------------- checking -- */
 
-int x509_path_check_strength(const STACK_OF(X509) * path, struct err *err)
+int x509_path_check_strength(const STACK_OF(X509) *path, struct err *err)
 {
     char which[SUBJECT_TEXT + 32];
     for (size_t i = 0; i + 1 < sk_X509_num(path); i++) {
@@ -161,7 +164,7 @@ static const char *duration(int64_t ms, char *out, size_t size)
     return out;
 }
 
-static void set_time_err(const STACK_OF(X509) * path, size_t index, const char *verb, int64_t at_ms,
+static void set_time_err(const STACK_OF(X509) *path, size_t index, const char *verb, int64_t at_ms,
                          int64_t now_ms, struct err *err)
 {
     char which[SUBJECT_TEXT + 32], how_long[32], when[CLOCK_TEXT_MAX];
@@ -172,7 +175,7 @@ static void set_time_err(const STACK_OF(X509) * path, size_t index, const char *
             is_past ? " ago" : "", clock_format(at_ms, when));
 }
 
-int x509_path_check_time(const STACK_OF(X509) * path, int64_t now_ms, int64_t *not_before_ms,
+int x509_path_check_time(const STACK_OF(X509) *path, int64_t now_ms, int64_t *not_before_ms,
                          int64_t *not_after_ms, enum reason *reason, struct err *err)
 {
     *not_before_ms = INT64_MIN;

@@ -30,7 +30,7 @@ static bool is_at_end(void)
     return ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
 }
 
-static int push(STACK_OF(CRYPTO_BUFFER) * certs, const uint8_t *der, size_t len, struct err *err)
+static int push(STACK_OF(CRYPTO_BUFFER) *certs, const uint8_t *der, size_t len, struct err *err)
 {
     CRYPTO_BUFFER *buffer = CRYPTO_BUFFER_new(der, len, NULL);
     if (buffer == NULL || sk_CRYPTO_BUFFER_push(certs, buffer) == 0) {
@@ -41,7 +41,7 @@ static int push(STACK_OF(CRYPTO_BUFFER) * certs, const uint8_t *der, size_t len,
 }
 
 /* 1: one was added; 0: no more; -1: *err. */
-static int read_next(BIO *bio, STACK_OF(CRYPTO_BUFFER) * certs, size_t max, struct err *err)
+static int read_next(BIO *bio, STACK_OF(CRYPTO_BUFFER) *certs, size_t max, struct err *err)
 {
     size_t number = sk_CRYPTO_BUFFER_num(certs) + 1;
     char *name = NULL, *header = NULL;
@@ -66,8 +66,8 @@ static int read_next(BIO *bio, STACK_OF(CRYPTO_BUFFER) * certs, size_t max, stru
     return result;
 }
 
-STACK_OF(CRYPTO_BUFFER) *
-    x509_pem_read_certs(const char *pem, size_t pem_len, size_t max, struct err *err)
+STACK_OF(CRYPTO_BUFFER) *x509_pem_read_certs(const char *pem, size_t pem_len, size_t max,
+                                             struct err *err)
 {
     BIO *bio = bio_open(pem, pem_len, err);
     if (bio == NULL)

@@ -13,7 +13,7 @@ static int refuse(enum reason *reason, enum reason why)
     return -1;
 }
 
-static int push(STACK_OF(X509) * certs, X509 *cert)
+static int push(STACK_OF(X509) *certs, X509 *cert)
 {
     if (certs != NULL && sk_X509_push(certs, cert) != 0)
         return 0;
@@ -22,8 +22,8 @@ static int push(STACK_OF(X509) * certs, X509 *cert)
 }
 
 /* Leaf first. NULL: *reason and *err. */
-static STACK_OF(X509) *
-    parse_chain(const STACK_OF(CRYPTO_BUFFER) * chain, enum reason *reason, struct err *err)
+static STACK_OF(X509) *parse_chain(const STACK_OF(CRYPTO_BUFFER) *chain, enum reason *reason,
+                                   struct err *err)
 {
     STACK_OF(X509) *certs = sk_X509_new_null();
     size_t num = sk_CRYPTO_BUFFER_num(chain);
@@ -48,7 +48,7 @@ fail:
     return NULL;
 }
 
-static int check_size(const STACK_OF(CRYPTO_BUFFER) * chain, enum reason *reason, struct err *err)
+static int check_size(const STACK_OF(CRYPTO_BUFFER) *chain, enum reason *reason, struct err *err)
 {
     size_t num = chain == NULL ? 0 : sk_CRYPTO_BUFFER_num(chain);
     if (num == 0) {
@@ -80,7 +80,7 @@ static const struct trust_bundle *find_bundle(const struct x509_svid_check *chec
 }
 
 /* What is wrong with the way to the root, or with the leaf's permissions, or with the time. */
-static int check_path(const struct x509_svid_check *check, STACK_OF(X509) * certs,
+static int check_path(const struct x509_svid_check *check, STACK_OF(X509) *certs,
                       const struct trust_bundle *bundle, struct x509_svid_facts *facts,
                       enum reason *reason, struct err *err)
 {
@@ -99,21 +99,22 @@ static int check_path(const struct x509_svid_check *check, STACK_OF(X509) * cert
     return result;
 }
 
-static int check_leaf_and_path(const struct x509_svid_check *check, STACK_OF(X509) * certs,
+static int check_leaf_and_path(const struct x509_svid_check *check, STACK_OF(X509) *certs,
                                struct x509_svid_facts *facts, enum reason *reason, struct err *err)
 {
     if (x509_cert_is_ca(sk_X509_value(certs, 0))) {
-        err_set(err, ERR_TLS, "the certificate of '%s' is a CA certificate", facts->id.uri);
+        err_set(err, ERR_TLS, "the certificate of '%.200s' is a CA certificate", facts->id.uri);
         return refuse(reason, REASON_CERT_IS_CA);
     }
     const struct trust_bundle *bundle = find_bundle(check, facts->id.trust_domain);
     if (bundle == NULL) {
-        err_set(err, ERR_TLS, "the certificate claims '%s'; we trust nobody of trust domain '%s'",
+        err_set(err, ERR_TLS,
+                "the certificate claims '%.160s'; we trust nobody of trust domain '%.160s'",
                 facts->id.uri, facts->id.trust_domain);
         return refuse(reason, REASON_CERT_WRONG_TRUST_DOMAIN);
     }
     if (check_path(check, certs, bundle, facts, reason, err) < 0)
-        return err_prefix(err, "certificate of '%s'", facts->id.uri);
+        return err_prefix(err, "certificate of '%.160s'", facts->id.uri);
     return 0;
 }
 

@@ -1,5 +1,6 @@
 /*
- * All X.509-SVID rules in their documented order (peer_cert.h), for a peer's chain and for our own alike. Private to identity.
+ * All X.509-SVID rules in their documented order (peer_cert.h), for a peer's chain and for our own
+ * alike. Private to identity.
  */
 #ifndef REMORA_X509_SVID_H
 #define REMORA_X509_SVID_H
@@ -16,7 +17,7 @@
 #include "trust_bundle.h"
 
 struct x509_svid_check {
-    const STACK_OF(CRYPTO_BUFFER) * chain; /* DER, leaf first */
+    const STACK_OF(CRYPTO_BUFFER) *chain; /* DER, leaf first */
     struct trust_bundle *const *bundles;
     size_t num_bundles;
     const struct cert_rules *rules;

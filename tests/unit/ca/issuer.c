@@ -211,7 +211,6 @@ static void a_leaf_passes_the_checks_of_an_x509_svid(void **state)
                                                    .num_certs = 1,
                                                    .bundles = &bundle,
                                                    .num_bundles = 1,
-                                                   .role = PEER_CERT_CLIENT,
                                                    .now_ms = CA_FIXTURE_NOW_MS},
                          &reason, &err);
     if (peer == NULL)

@@ -1,6 +1,6 @@
 /*
- * Timers that fire when the test says so, in place of net's: linked instead of them, since the program that defines the functions
- * of net_timer wins over the library.
+ * Timers that fire when the test says so, in place of net's: linked instead of them, since the
+ * program that defines the functions of net_timer wins over the library.
  */
 #ifndef REMORA_FAKE_TIMER_H
 #define REMORA_FAKE_TIMER_H

@@ -165,7 +165,7 @@ static void a_cancelled_fetch_is_silent(void **state)
     assert_int_equal(world->err.kind, ERR_NOT_FOUND);
 }
 
-/* ------------------------------------------------------------------- with the machine, on a real loop -- */
+/* ---------------------------------------------------------- with the machine, on a real loop -- */
 
 struct watched {
     struct world *world;
@@ -220,7 +220,10 @@ static void a_replaced_set_of_files_becomes_the_new_identity(void **state)
 
 enum { NUM_SWAPS = 3 };
 
-/* As Kubernetes mounts a Secret: the files are links into ..data, itself a link to a folder with one version. */
+/*
+ * As Kubernetes mounts a Secret: the files are links into ..data, itself a link to a folder with
+ * one version.
+ */
 static void link_files(const struct world *world)
 {
     assert_int_equal(symlink("..data/tls.crt", world->cert), 0);

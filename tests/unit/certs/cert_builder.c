@@ -39,7 +39,7 @@ struct cert_built {
         }                                                                                          \
     } while (0)
 
-/* --------------------------------------------------------------------------------- keys -- */
+/* -------------------------------------------------------------------------------------- keys -- */
 
 static EVP_PKEY *make_ec(int curve)
 {
@@ -90,7 +90,7 @@ static EVP_PKEY *make_key(enum cert_builder_key kind)
     abort();
 }
 
-/* --------------------------------------------------------------------------- extensions -- */
+/* -------------------------------------------------------------------------------- extensions -- */
 
 static void add_extension(X509 *cert, int nid, bool is_critical, void *value)
 {
@@ -176,7 +176,7 @@ static void add_san(X509 *cert, const struct cert_spec *spec)
     GENERAL_NAMES_free(names);
 }
 
-/* ------------------------------------------------------------------------------- making -- */
+/* ------------------------------------------------------------------------------------ making -- */
 
 static void set_times(X509 *cert, const struct cert_spec *spec)
 {

@@ -1,6 +1,6 @@
 /*
- * Makes certificates for tests: roots, intermediates and leaves, right ones and wrong ones. Tests see PEM and DER only. Aborts when
- * something cannot be made. Not for anything outside of tests.
+ * Makes certificates for tests: roots, intermediates and leaves, right ones and wrong ones. Tests
+ * see PEM and DER only. Aborts when something cannot be made. Not for anything outside of tests.
  */
 #ifndef REMORA_CERT_BUILDER_H
 #define REMORA_CERT_BUILDER_H
@@ -68,8 +68,10 @@ void cert_builder_free(struct cert_built *cert); /* NULL is ignored */
 /* Certifies another's key: this key belongs to both from then on (a renewed root). */
 struct cert_built *cert_builder_renew(const struct cert_built *old, const struct cert_spec *spec);
 
-/* Issues for the public key of a certificate request (PEM), with the names and times of `spec`; the request's names are ignored,
- * as istiod does. There is no key in the result. */
+/*
+ * Issues for the public key of a certificate request (PEM), with the names and times of `spec`; the
+ * request's names are ignored, as istiod does. There is no key in the result.
+ */
 struct cert_built *cert_builder_answer(const struct cert_built *issuer, const char *csr_pem,
                                        const struct cert_spec *spec);
 

@@ -59,7 +59,6 @@ static struct peer_cert *verify(const struct world *world, struct trust_bundle *
         .chain = ders,
         .bundles = &bundle,
         .num_bundles = 1,
-        .role = PEER_CERT_CLIENT,
         .now_ms = world->now_ms,
     };
     for (; chain[check.num_certs] != NULL; check.num_certs++)

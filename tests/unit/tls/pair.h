@@ -20,8 +20,10 @@ struct pair {
     struct buf client_plain, server_plain; /* what each has received */
 };
 
-/* A mesh context of this leaf that trusts `roots_pem`, for the trust domain of the leaf and for "td".
- * The caller unrefs. */
+/*
+ * A mesh context of this leaf that trusts `roots_pem`, for the trust domain of the leaf and for
+ * "td". The caller unrefs.
+ */
 struct tls_context *pair_context(const struct cert_built *leaf, const char *roots_pem);
 
 /* A server, and a client that expects `expected` (NULL: a named client, which expects nobody). */

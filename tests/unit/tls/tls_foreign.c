@@ -1,5 +1,6 @@
 /*
- * Peers that are not ours: plain BoringSSL with other versions, other ALPN, no certificate or one that an SVID could not hold.
+ * Peers that are not ours: plain BoringSSL with other versions, other ALPN, no certificate or one
+ * that an SVID could not hold.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +44,7 @@ static int free_world(void **state)
     return 0;
 }
 
-/* ----------------------------------------------------------------------- the foreign end -- */
+/* --------------------------------------------------------------------------- the foreign end -- */
 
 struct foreign {
     SSL_CTX *ctx;
@@ -115,7 +116,10 @@ static void foreign_done(struct foreign *foreign)
     ERR_clear_error();
 }
 
-/* Drives both ends until neither has anything to say. Returns the alert that the foreign end read, or 0. */
+/*
+ * Drives both ends until neither has anything to say. Returns the alert that the foreign end read,
+ * or 0.
+ */
 static int talk(struct foreign *foreign, struct tls_conn *conn, struct buf *plain, size_t chunk)
 {
     int alert = 0;
@@ -140,7 +144,7 @@ static int talk(struct foreign *foreign, struct tls_conn *conn, struct buf *plai
     return alert;
 }
 
-/* ------------------------------------------------------------------------------- the tests -- */
+/* --------------------------------------------------------------------------------- the tests -- */
 
 struct foreign_case {
     struct foreign_options options;
@@ -243,8 +247,10 @@ static void certificates_that_no_svid_could_be_are_refused(void **state)
          REASON_CERT_BAD_SPIFFE_ID,
          "empty segment",
          SSL_AD_BAD_CERTIFICATE},
-        /* These two BoringSSL refuses itself, because they may not sign; the reason is ours. RSA, because it does not even load
-         * such an EC certificate. */
+        /*
+         * These two BoringSSL refuses itself, because they may not sign; the reason is ours. RSA,
+         * because it does not even load such an EC certificate.
+         */
         {{.uris = {PAIR_CLIENT_ID}, .is_ca = true, .key = CERT_KEY_RSA_2048},
          REASON_CERT_IS_CA,
          "is a CA certificate",
