@@ -1,0 +1,61 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "utf8.h"
+
+static void reads_the_shortest_form_and_nothing_else(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t len;
+        uint32_t point;
+    } cases[] = {
+        {"a", 1, 'a'},
+        {"", 1, 0}, /* the NUL itself */
+        {"\x7f", 1, 0x7f},
+        {"\xc2\x80", 2, 0x80},
+        {"\xdf\xbf", 2, 0x7ff},
+        {"\xe0\xa0\x80", 3, 0x800},
+        {"\xed\x9f\xbf", 3, 0xd7ff},
+        {"\xee\x80\x80", 3, 0xe000},
+        {"\xef\xbf\xbf", 3, 0xffff},
+        {"\xf0\x90\x80\x80", 4, 0x10000},
+        {"\xf4\x8f\xbf\xbf", 4, 0x10ffff},
+        /* a continuation byte alone, a byte that never occurs */
+        {"\x80", 0, 0},
+        {"\xff", 0, 0},
+        {"\xf8\x88\x80\x80\x80", 0, 0},
+        /* longer than need be */
+        {"\xc0\xaf", 0, 0},
+        {"\xc1\xbf", 0, 0},
+        {"\xe0\x9f\xbf", 0, 0},
+        {"\xf0\x8f\xbf\xbf", 0, 0},
+        /* surrogates, past the end */
+        {"\xed\xa0\x80", 0, 0},
+        {"\xed\xbf\xbf", 0, 0},
+        {"\xf4\x90\x80\x80", 0, 0},
+        /* cut: the NUL at the end stops the reading */
+        {"\xc3", 0, 0},
+        {"\xe2\x82", 0, 0},
+        {"\xf0\x9f\x98", 0, 0},
+        {"\xe2\x82x", 0, 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        uint32_t point;
+        size_t len = utf8_read(cases[i].text, &point);
+        if (len != cases[i].len || (len != 0 && point != cases[i].point))
+            fail_msg("case %zu: length %zu", i, len);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_the_shortest_form_and_nothing_else),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
