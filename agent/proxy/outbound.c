@@ -17,22 +17,11 @@ static bool outbound_is_self_call(const struct proxy *proxy, const struct addr *
 void outbound_on_accept(void *owner, struct net_tcp *tcp)
 {
     struct proxy *proxy = owner;
-    struct addr to;
-    struct err err = {0};
-    int found = net_tcp_original_destination(tcp, &to, &err);
-    if (found < 0)
-        to = *net_tcp_local(tcp);
-    struct session *session = session_new(proxy, SESSION_OUTBOUND, net_tcp_peer(tcp), &to);
-    if (session == NULL) {
-        stream_abort(net_tcp_stream(tcp));
+    struct session *session = session_accept(proxy, SESSION_OUTBOUND, tcp);
+    if (session == NULL)
         return;
-    }
-    session_take_near(session, tcp);
-    session->original_addr = to;
     session->source = proxy->local;
-    if (found < 0)
-        session_close(session, REASON_IO_FAILED, err.message);
-    else if (outbound_is_self_call(proxy, &to))
+    if (outbound_is_self_call(proxy, &session->original_addr))
         session_close(session, REASON_SELF_CALL, NULL);
     else
         outbound_start(session);

@@ -52,10 +52,26 @@ static void session_count_socket(struct session *session)
     telemetry_socket_opened(session->proxy->telemetry, session->direction);
 }
 
-void session_take_near(struct session *session, struct net_tcp *tcp)
+struct session *session_accept(struct proxy *proxy, enum session_direction direction,
+                               struct net_tcp *tcp)
 {
+    struct addr to;
+    struct err err = {0};
+    int found = net_tcp_original_destination(tcp, &to, &err);
+    if (found < 0)
+        to = *net_tcp_local(tcp);
+    struct session *session = session_new(proxy, direction, net_tcp_peer(tcp), &to);
+    if (session == NULL) {
+        stream_abort(net_tcp_stream(tcp));
+        return NULL;
+    }
     session->near = net_tcp_stream(tcp);
+    session->original_addr = to;
     session_count_socket(session);
+    if (found == 0)
+        return session;
+    session_close(session, REASON_IO_FAILED, err.message);
+    return NULL;
 }
 
 void session_take_far(struct session *session, struct net_tcp *tcp)

@@ -73,8 +73,14 @@ struct session {
 struct session *session_new(struct proxy *proxy, enum session_direction direction,
                             const struct addr *source_addr, const struct addr *destination_addr);
 
-/* Takes the accepted connection; the one that was made because of it. */
-void session_take_near(struct session *session, struct net_tcp *tcp);
+/*
+ * A session for a redirected connection, which it takes, with original_addr known. NULL: there is none; the connection was reset,
+ * and counted and logged with the reason.
+ */
+struct session *session_accept(struct proxy *proxy, enum session_direction direction,
+                               struct net_tcp *tcp);
+
+/* Takes the connection that was made because of the accepted one. */
 void session_take_far(struct session *session, struct net_tcp *tcp);
 
 /* Counts a TCP connect that began at attempt_at_ms. REASON_DONE: it succeeded. */
