@@ -102,8 +102,8 @@ static void tell_trouble(struct grpc_server_connection *connection, const struct
 static void on_gone(struct rpc_link *link, const struct err *err)
 {
     struct grpc_server_connection *connection = (struct grpc_server_connection *)link;
-    /* That clients leave is what clients do. */
-    if (err != NULL && err->kind == ERR_PROTOCOL && !LIST_EMPTY(&connection->calls))
+    /* Clients leave, that is no trouble; that they break HTTP/2 is. */
+    if (err != NULL && err->kind == ERR_PROTOCOL)
         tell_trouble(connection, err);
     grpc_server_connection_free(connection);
 }

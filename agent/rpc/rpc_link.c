@@ -111,7 +111,7 @@ static void link_on_eof(void *owner)
 {
     struct rpc_link *link = owner;
     struct err err;
-    err_set(&err, ERR_PROTOCOL, "the other side closed the connection");
+    err_set(&err, ERR_SYSTEM, "the other side closed the connection");
     break_off(link, &err);
 }
 
