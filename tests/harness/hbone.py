@@ -119,6 +119,7 @@ class Peer:
         self.h2 = H2Connection(config)
         self.h2.local_settings = Settings(client=is_client, initial_values={
             SettingCodes.MAX_CONCURRENT_STREAMS: 1000, SettingCodes.MAX_HEADER_LIST_SIZE: 64 * 1024, **(settings or {})})
+        self.h2.max_inbound_frame_size = self.h2.local_settings.max_frame_size  # else it would only learn of changes
         self.tunnels = {}
         self.requests = []  # a server's: tunnels in the order in which they were asked for, until accept() takes them
         self.goaways = []
