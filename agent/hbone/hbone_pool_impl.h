@@ -1,8 +1,10 @@
 /*
  * What the pool's files share: the pool, a group for each destination, a wait for each request.
  *
- *   hbone_pool_connect -> wait in group->waiting -> (end of the round) group serves: onto a client with room, or dials
- *     -> wait in pool->answers -> answer: done | lost: back to group->waiting, or done
+ *   hbone_pool_connect -> wait in group->waiting
+ *     -> (end of the round) the group serves it: onto a client with room, or it dials
+ *     -> wait in pool->answers
+ *     -> answer: done; lost: back to group->waiting, or done
  *
  * What happens on connections only marks groups as dirty; they are served by one task at the end of
  * the round, outside of HTTP/2.

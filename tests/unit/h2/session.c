@@ -346,8 +346,9 @@ static void the_settings_are_those_of_the_field(void **state)
     struct side side;
     side_init(&side, H2_SERVER, NULL);
     side_send(&side);
-    /* HEADER_TABLE_SIZE 4096, MAX_CONCURRENT_STREAMS 200, INITIAL_WINDOW_SIZE 256 KiB, MAX_FRAME_SIZE 1 MiB,
-     * MAX_HEADER_LIST_SIZE 64 KiB, NO_RFC7540_PRIORITIES 1; WINDOW_UPDATE by 16 MiB less 65535. */
+    /* HEADER_TABLE_SIZE 4096, MAX_CONCURRENT_STREAMS 200, INITIAL_WINDOW_SIZE 256 KiB,
+     * MAX_FRAME_SIZE 1 MiB, MAX_HEADER_LIST_SIZE 64 KiB, NO_RFC7540_PRIORITIES 1; WINDOW_UPDATE by
+     * 16 MiB less 65535. */
     static const uint8_t expected[] = {
         0, 0, 36, 4,    0,    0,   0, 0, 0,               /* SETTINGS */
         0, 1, 0,  0,    0x10, 0,                          /**/
