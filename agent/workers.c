@@ -36,7 +36,7 @@ struct workers *workers_new(struct net_loop *control_loop, const struct agent_co
                             void *owner, struct err *err)
 {
     struct workers *workers =
-        calloc(1, sizeof(*workers) + config->workers * sizeof(workers->items[0]));
+        calloc(1, sizeof(*workers) + config->workers * sizeof(struct worker *));
     if (workers == NULL) {
         err_set(err, ERR_NOMEM, "workers: out of memory");
         return NULL;
