@@ -68,6 +68,8 @@ static int parse_ip(struct hbone_authority *authority, const char *text, size_t 
 /* A name whose last label is digits only is meant as an IPv4 address, if at all. */
 static bool looks_like_v4(const char *text, size_t len)
 {
+    if (len > 1 && text[len - 1] == '.')
+        len--;
     for (size_t i = len; i > 0 && text[i - 1] != '.'; i--)
         if (text[i - 1] < '0' || text[i - 1] > '9')
             return false;

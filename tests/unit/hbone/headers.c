@@ -46,6 +46,7 @@ static void authorities_are_read(void **state)
         {"10.0.1:80", NULL},
         {"1:80", NULL},
         {"010.0.0.1:80", NULL},
+        {"10.0.0.1.:80", NULL},
         {"::1:80", NULL},
         {"[::1:80", NULL},
         {"::1]:80", NULL},
