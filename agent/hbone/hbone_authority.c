@@ -31,7 +31,19 @@ static bool is_host_byte(char c)
            c == '.' || c == '_';
 }
 
-/* Letters, digits, "-", "_" and dots that separate something; a last dot is cut. */
+/* Labels of letters, digits, "-" and "_", one dot between two. */
+static bool is_host(const char *text, size_t len)
+{
+    bool in_label = false;
+    for (size_t i = 0; i < len; i++) {
+        if (!is_host_byte(text[i]) || (text[i] == '.' && !in_label))
+            return false;
+        in_label = text[i] != '.';
+    }
+    return in_label;
+}
+
+/* A last dot (the root of DNS) is cut. */
 static int parse_host(struct hbone_authority *authority, const char *text, size_t len,
                       struct err *err)
 {
@@ -41,13 +53,11 @@ static int parse_host(struct hbone_authority *authority, const char *text, size_
         return hbone_authority_refuse(err, "has no host");
     if (len > HBONE_HOST_MAX)
         return hbone_authority_refuse(err, "has a host of more than 253 bytes");
-    for (size_t i = 0; i < len; i++) {
-        if (!is_host_byte(text[i]) || (text[i] == '.' && (i == 0 || text[i - 1] == '.')))
-            return hbone_authority_refuse(err, "has a host that is neither an address nor a name");
-        authority->host[i] = text[i];
-        if (text[i] >= 'A' && text[i] <= 'Z')
-            authority->host[i] = (char)(text[i] - 'A' + 'a');
-    }
+    if (!is_host(text, len))
+        return hbone_authority_refuse(err, "has a host that is neither an address nor a name");
+    for (size_t i = 0; i < len; i++)
+        authority->host[i] =
+            (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] - 'A' + 'a' : text[i]);
     authority->host[len] = '\0';
     return 0;
 }

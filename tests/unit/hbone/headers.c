@@ -56,6 +56,7 @@ static void authorities_are_read(void **state)
         {"[fe80::1%eth0]:80", NULL},
         {"[cart]:80", NULL},
         {"a..b:80", NULL},
+        {"a..:80", NULL},
         {".a:80", NULL},
         {".:80", NULL},
         {"a b:80", NULL},
