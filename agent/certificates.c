@@ -112,13 +112,31 @@ static struct cert_source *make_file_source(struct net_loop *loop,
     return file_source_new(loop, &paths, err);
 }
 
+static int make_id(struct spiffe_id *id, const struct agent_config *config, struct err *err)
+{
+    if (spiffe_id_format(id, config->trust_domain, config->pod_namespace, config->service_account,
+                         err) < 0)
+        return err_prefix(err,
+                          "trust-domain \"%.100s\", pod-namespace \"%.100s\" and "
+                          "service-account \"%.100s\" make no identity",
+                          config->trust_domain, config->pod_namespace, config->service_account);
+    return 0;
+}
+
+int certificates_check_names(const struct agent_config *config, struct err *err)
+{
+    struct spiffe_id id = {0};
+    int rc = make_id(&id, config, err);
+    spiffe_id_done(&id);
+    return rc;
+}
+
 static int make_rotation(struct certificates *certificates, struct net_loop *loop,
                          struct tls_io *io, struct err *err)
 {
     const struct agent_config *config = certificates->options.config;
-    if (spiffe_id_format(&certificates->id, config->trust_domain, config->pod_namespace,
-                         config->service_account, err) < 0)
-        return err_prefix(err, "identity of this pod");
+    if (make_id(&certificates->id, config, err) < 0)
+        return -1;
     struct cert_source *source = config->cert_source == AGENT_CERT_FILES
                                      ? make_file_source(loop, config, err)
                                      : make_ca_source(io, config, err);

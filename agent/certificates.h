@@ -24,6 +24,9 @@ struct certificates_options {
     void *owner;
 };
 
+/* Whether the names in *config make a SPIFFE ID. 0, or -1 with *err (ERR_INVALID). */
+int certificates_check_names(const struct agent_config *config, struct err *err);
+
 /* Starts nothing yet. `io`, of `loop`, is for the CA and is borrowed. NULL: *err. */
 struct certificates *certificates_new(struct net_loop *loop, struct tls_io *io,
                                       const struct certificates_options *options, struct err *err);

@@ -15,6 +15,7 @@
 
 #include "agent.h"
 #include "agent_config.h"
+#include "certificates.h"
 #include "local_source.h"
 #include "log.h"
 #include "memory.h"
@@ -105,6 +106,9 @@ static int dispatch(const struct options *options, const struct agent_config *co
         return print_and_free(&text, options_markdown(&agent_config_table, &text));
     if (config->version)
         return print_and_free(&text, buf_append_str(&text, "remora-agent " REMORA_VERSION "\n"));
+    struct err err;
+    if (certificates_check_names(config, &err) < 0)
+        return fail(EX_USAGE, &err);
     if (config->check_config)
         return check_config(options, config);
     return run(options, config);

@@ -51,7 +51,7 @@ uint8_t *buf_reserve(struct buf *buf, size_t len)
     /* Moving down is paid for by what was consumed; with less than that consumed, growing is the
      * cheaper way in the long run, and a queue of which little is taken at a time is not moved
      * again and again. */
-    if (live <= buf->head && live + len <= buf->capacity) {
+    if (buf->bytes != NULL && live <= buf->head && live + len <= buf->capacity) {
         memmove(buf->bytes, buf->bytes + buf->head, live);
         buf->head = 0;
         buf->tail = live;
