@@ -390,8 +390,9 @@ static const struct option_spec specs[] = {
      .max = HTTP2_WINDOW_MAX,
      .aliases = {"HTTP2_STREAM_WINDOW_SIZE"},
      .section = HTTP2,
-     .help = "Bytes that a peer may send on one stream before the application takes them, at most: "
-             "a stream starts with 256KiB and gets more while its application keeps up. ztunnel's."},
+     .help =
+         "Bytes that a peer may send on one stream before the application takes them, at most: "
+         "a stream starts with 256KiB and gets more while its application keeps up. ztunnel's."},
     {.name = "http2-connection-window",
      .type = OPTION_SIZE,
      FIELD(http2_connection_window),

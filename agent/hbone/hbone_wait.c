@@ -111,7 +111,7 @@ void hbone_wait_fail(struct hbone_pool_wait *wait, enum reason reason, const str
 
 void hbone_wait_fail_all(struct hbone_wait_list *list, enum reason reason, const struct err *err)
 {
-    while (!TAILQ_EMPTY(list))
+    while (!TAILQ_EMPTY(list)) /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it is removed */
         hbone_wait_fail(TAILQ_FIRST(list), reason, err);
 }
 

@@ -247,7 +247,7 @@ void inbound_hbone_free(struct proxy *proxy)
 {
     struct inbound_tunnel *tunnel;
     while ((tunnel = TAILQ_FIRST(&proxy->tunnels)) != NULL) {
-        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it does not see that TAILQ_REMOVE takes the freed one out */
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): TAILQ_REMOVE took it out */
         hbone_server_free(tunnel->server);
         inbound_tunnel_forget(tunnel);
     }

@@ -112,7 +112,7 @@ void tls_io_free(struct tls_io *io)
     if (io == NULL)
         return;
     while (!LIST_EMPTY(&io->lingers))
-        linger_end(LIST_FIRST(&io->lingers));
+        linger_end(LIST_FIRST(&io->lingers)); /* NOLINT(clang-analyzer-unix.Malloc): LIST_REMOVE */
     while (io->num_spares > 0)
         buf_done(&io->spares[--io->num_spares]);
     free(io);
