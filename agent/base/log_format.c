@@ -34,29 +34,49 @@ static int append_escape(struct buf *line, uint32_t point)
     }
 }
 
+/* Bytes at the head that stand for themselves. Nearly all text is one such run, and copying it at
+ * once makes a line several times cheaper. */
+static size_t plain_len(const char *text)
+{
+    size_t len = 0;
+    while (text[len] >= 0x20 && text[len] < 0x7f && text[len] != '"' && text[len] != '\\')
+        len++;
+    return len;
+}
+
+/* Appends the one code point at the head of `text`, which is not plain. Its length, or 0. */
+static size_t append_special(struct buf *line, enum log_format format, const char *text)
+{
+    uint32_t point;
+    size_t len = utf8_read(text, &point);
+    int rc;
+    if (len == 0)
+        rc = buf_printf(line, format == LOG_JSON ? "\\\\x%02x" : "\\x%02x",
+                        (unsigned)(uint8_t)*text);
+    else if (point == '"' || point == '\\' || is_control(point))
+        rc = append_escape(line, point);
+    else
+        rc = buf_append(line, text, len);
+    if (rc < 0)
+        return 0;
+    return len == 0 ? 1 : len;
+}
+
 /*
  * Quoted, with JSON's escapes in both formats. A byte that is not UTF-8 becomes \xNN; in JSON,
  * which has no such escape, the backslash is doubled, so that the decoded value shows \xNN.
  */
 static int append_quoted(struct buf *line, enum log_format format, const char *text)
 {
-    const char *at = text;
     if (buf_append(line, "\"", 1) < 0)
         return -1;
-    while (*at != '\0') {
-        uint32_t point;
-        size_t len = utf8_read(at, &point);
-        int rc;
-        if (len == 0)
-            rc = buf_printf(line, format == LOG_JSON ? "\\\\x%02x" : "\\x%02x",
-                            (unsigned)(uint8_t)*at);
-        else if (point == '"' || point == '\\' || is_control(point))
-            rc = append_escape(line, point);
-        else
-            rc = buf_append(line, at, len);
-        if (rc < 0)
+    while (*text != '\0') {
+        size_t len = plain_len(text);
+        if (len > 0 && buf_append(line, text, len) < 0)
             return -1;
-        at += len == 0 ? 1 : len;
+        if (len == 0 && (len = append_special(line, format, text)) == 0)
+            return -1;
+        text += len;
     }
     return buf_append(line, "\"", 1);
 }
