@@ -86,8 +86,12 @@ static enum grpc_status issue(struct ca_service *service, const struct grpc_serv
                               struct buf *answer, struct err *err)
 {
     struct ca_issued issued;
-    if (ca_issuer_issue(service->issuer, decoded->csr, strlen(decoded->csr), id,
-                        decoded->validity_duration, clock_wall_ms(), &issued, err) < 0)
+    const struct ca_issue wanted = {.csr_pem = decoded->csr,
+                                    .csr_pem_len = strlen(decoded->csr),
+                                    .id = id,
+                                    .requested_s = decoded->validity_duration,
+                                    .now_ms = clock_wall_ms()};
+    if (ca_issuer_issue(service->issuer, &wanted, &issued, err) < 0)
         return err->kind == ERR_INVALID ? GRPC_STATUS_INVALID_ARGUMENT
                : err->kind == ERR_LIMIT ? GRPC_STATUS_FAILED_PRECONDITION
                                         : GRPC_STATUS_INTERNAL;

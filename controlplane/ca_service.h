@@ -1,6 +1,6 @@
 /*
- * istio.v1.auth.IstioCertificateService on top of a CA: decodes the request, asks the token table who
- * the caller is, has the certificate made, and logs what was issued and what was refused.
+ * istio.v1.auth.IstioCertificateService on top of a CA: decodes the request, asks the token table
+ * who the caller is, has the certificate made, and logs what was issued and what was refused.
  */
 #ifndef REMORA_CA_SERVICE_H
 #define REMORA_CA_SERVICE_H

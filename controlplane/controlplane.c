@@ -37,7 +37,8 @@ struct controlplane {
     void *drain_owner;
 };
 
-/* -------------------------------------------------------------------------------------- events -- */
+/* -------------------------------------------------------------------------------------- events --
+ */
 
 static void on_trouble(void *owner, const struct addr *peer, const struct err *err)
 {
@@ -75,7 +76,8 @@ static const struct token_source_handler token_handler = {
     .on_error = on_token_error,
 };
 
-/* --------------------------------------------------------------------------------------- start -- */
+/* --------------------------------------------------------------------------------------- start --
+ */
 
 static int open_ca(struct controlplane *controlplane, struct err *err)
 {
@@ -181,7 +183,8 @@ fail:
     return NULL;
 }
 
-/* ----------------------------------------------------------------------------------------- end -- */
+/* ----------------------------------------------------------------------------------------- end --
+ */
 
 static void on_drain_look(void *owner)
 {

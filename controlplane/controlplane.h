@@ -1,6 +1,6 @@
 /*
- * The embedded control plane as one object on a loop: the CA, the tokens, its own certificate and the
- * server. remora-controlplane is this and a signal handler.
+ * The embedded control plane as one object on a loop: the CA, the tokens, its own certificate and
+ * the server. remora-controlplane is this and a signal handler.
  */
 #ifndef REMORA_CONTROLPLANE_H
 #define REMORA_CONTROLPLANE_H
@@ -17,8 +17,8 @@ struct controlplane;
 struct controlplane *controlplane_new(struct net_loop *loop,
                                       const struct controlplane_config *config, struct err *err);
 
-/* Takes no more connections, lets calls finish, and calls on_drained when none is left, or when a few
- * seconds have passed; controlplane_free may be called inside. Once. */
+/* Takes no more connections, lets calls finish, and calls on_drained when none is left, or when a
+ * few seconds have passed; controlplane_free may be called inside. Once. */
 void controlplane_start_drain(struct controlplane *controlplane, void (*on_drained)(void *owner),
                               void *owner);
 

@@ -35,9 +35,9 @@ struct controlplane_config {
 extern const struct option_table controlplane_config_table;
 
 /*
- * Reads flags, environment and file into *config, and checks what the table cannot. The texts belong
- * to the result, which has to live as long as *config is used. NULL: *err says which option is wrong,
- * where it was given, and what was expected.
+ * Reads flags, environment and file into *config, and checks what the table cannot. The texts
+ * belong to the result, which has to live as long as *config is used. NULL: *err says which option
+ * is wrong, where it was given, and what was expected.
  */
 struct options *controlplane_config_load(struct controlplane_config *config, int argc,
                                          char *const *argv, char *const *envp, struct err *err);

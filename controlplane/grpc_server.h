@@ -1,7 +1,8 @@
 /*
  * A gRPC server over TLS: accepts, carries out the HTTP/2 side of calls, and hands each complete
- * request to the method that its path names. Bounded in connections, streams, bytes and time, because
- * whoever reaches the port may connect. What the methods do, and who may call them, is theirs.
+ * request to the method that its path names. Bounded in connections, streams, bytes and time,
+ * because whoever reaches the port may connect. What the methods do, and who may call them, is
+ * theirs.
  */
 #ifndef REMORA_GRPC_SERVER_H
 #define REMORA_GRPC_SERVER_H
@@ -25,8 +26,8 @@ struct grpc_server_request {
 };
 
 /*
- * A unary method. Appends the answer to `answer` and returns OK; or returns any other status with *err,
- * whose message the caller gets to read.
+ * A unary method. Appends the answer to `answer` and returns OK; or returns any other status with
+ * *err, whose message the caller gets to read.
  */
 struct grpc_server_method {
     const char *path; /* "/package.Service/Method" */
@@ -44,7 +45,8 @@ struct grpc_server_options {
     size_t request_max;  /* bytes of a message */
     const struct grpc_server_method *methods; /* kept by pointer */
     size_t num_methods;
-    /* A connection was turned away or broke: *err lent. For the log; a peer can cause any number. */
+    /* A connection was turned away or broke: *err lent. For the log; a peer can cause any number.
+     */
     void (*on_trouble)(void *owner, const struct addr *peer, const struct err *err);
     void *owner;
 };

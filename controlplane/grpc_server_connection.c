@@ -119,8 +119,12 @@ static int start_session(struct grpc_server_connection *connection, struct strea
     options.connection_window = CONNECTION_WINDOW;
     options.max_frame_size = FRAME_MAX;
     options.max_header_list = HEADER_LIST_MAX;
-    return rpc_link_init(&connection->link, tls_io_loop(connection->server->io), stream, H2_SERVER,
-                         &options, &session_handler, on_gone, err);
+    const struct rpc_link_params params = {.loop = tls_io_loop(connection->server->io),
+                                           .side = H2_SERVER,
+                                           .options = &options,
+                                           .handler = &session_handler,
+                                           .on_gone = on_gone};
+    return rpc_link_init(&connection->link, stream, &params, err);
 }
 
 static void on_handshake_done(void *owner, struct stream *stream, enum reason reason,

@@ -43,7 +43,8 @@ struct grpc_server {
     LIST_HEAD(, grpc_server_connection) connections;
 };
 
-/* ------------------------------------------------------------------ of grpc_server_connection.c -- */
+/* ------------------------------------------------------------------ of grpc_server_connection.c --
+ */
 
 /* Takes the connection over, from its handshake to its end. */
 void grpc_server_connection_start(struct grpc_server *server, struct net_tcp *tcp);
@@ -55,7 +56,8 @@ void grpc_server_connection_drain(struct grpc_server_connection *connection);
 /* A call was answered in full, which is what keeps a connection. */
 void grpc_server_connection_served(struct grpc_server_connection *connection);
 
-/* ------------------------------------------------------------------------ of grpc_server_call.c -- */
+/* ------------------------------------------------------------------------ of grpc_server_call.c --
+ */
 
 /* A request begins: makes a call of it, or answers it at once. */
 void grpc_server_call_on_headers(struct grpc_server_connection *connection,

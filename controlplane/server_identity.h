@@ -1,5 +1,6 @@
 /*
- * The control plane's own TLS certificate: issued by its own CA, kept fresh in memory, never on disk.
+ * The control plane's own TLS certificate: issued by its own CA, kept fresh in memory, never on
+ * disk.
  */
 #ifndef REMORA_SERVER_IDENTITY_H
 #define REMORA_SERVER_IDENTITY_H

@@ -1,7 +1,7 @@
 /*
  * The token table that is in force: read at start, and again whenever its file or one of the token
- * files changes. One that cannot be read is reported, and the last good one stays; it is tried again
- * at the next change of a file that the last good one names.
+ * files changes. One that cannot be read is reported, and the last good one stays; it is tried
+ * again at the next change of a file that the last good one names.
  */
 #ifndef REMORA_TOKEN_SOURCE_H
 #define REMORA_TOKEN_SOURCE_H
@@ -19,7 +19,8 @@ struct token_source_handler {
     void (*on_error)(void *owner, const struct err *err);
 };
 
-/* Reads the table; no handler is called from inside. `handler` is kept by pointer. NULL: see *err. */
+/* Reads the table; no handler is called from inside. `handler` is kept by pointer. NULL: see *err.
+ */
 struct token_source *token_source_new(struct net_loop *loop, const char *path,
                                       const char *trust_domain,
                                       const struct token_source_handler *handler, void *owner,

@@ -13,10 +13,10 @@ enum {
 };
 
 /*
- * Writes "Bearer <token>" and a NUL to `out` (BEARER_TOKEN_HEADER_MAX bytes), which the caller clears.
- * White space around the token does not count. 0, or -1 with *err naming the file: ERR_NOT_FOUND,
- * ERR_SYSTEM, ERR_LIMIT, or ERR_INVALID when it is empty or holds what no header can carry. The
- * token appears in no message.
+ * Writes "Bearer <token>" and a NUL to `out` (BEARER_TOKEN_HEADER_MAX bytes), which the caller
+ * clears. White space around the token does not count. 0, or -1 with *err naming the file:
+ * ERR_NOT_FOUND, ERR_SYSTEM, ERR_LIMIT, or ERR_INVALID when it is empty or holds what no header can
+ * carry. The token appears in no message.
  */
 int bearer_token_read(const char *path, char *out, struct err *err);
 

@@ -22,11 +22,11 @@ struct ca_client_options {
 };
 
 /*
- * `io` and its loop outlive the source; `options` is copied. Freed by cert_source_free. NULL: *err is
- * ERR_INVALID (the address) or ERR_NOMEM.
+ * `io` and its loop outlive the source; `options` is copied. Freed by cert_source_free. NULL: *err
+ * is ERR_INVALID (the address) or ERR_NOMEM.
  *
- * Fetches fail with the kinds that cert_source.h lists; the message says which control plane or file,
- * and why.
+ * Fetches fail with the kinds that cert_source.h lists; the message says which control plane or
+ * file, and why.
  */
 struct cert_source *ca_client_new(struct tls_io *io, const struct ca_client_options *options,
                                   struct err *err);

@@ -1,7 +1,7 @@
 /*
- * The messages of istio.v1.auth.IstioCertificateService as the client sees them: bytes to values and
- * back, no I/O. What the server sends is not believed: everything is bounded and checked for form.
- * Whether the certificates are any good is judged later (svid_check).
+ * The messages of istio.v1.auth.IstioCertificateService as the client sees them: bytes to values
+ * and back, no I/O. What the server sends is not believed: everything is bounded and checked for
+ * form. Whether the certificates are any good is judged later (svid_check).
  */
 #ifndef REMORA_CA_MESSAGES_H
 #define REMORA_CA_MESSAGES_H

@@ -89,7 +89,8 @@ static void on_deadline(void *owner)
     grpc_call_fail(call, GRPC_STATUS_DEADLINE_EXCEEDED, &err);
 }
 
-/* ------------------------------------------------------------------------- the server's words -- */
+/* ------------------------------------------------------------------------- the server's words --
+ */
 
 struct phrase {
     enum err_kind kind;
@@ -236,7 +237,8 @@ void grpc_call_on_trailers(struct grpc_call *call, const struct h2_header *heade
     on_status(call, headers, num_headers);
 }
 
-/* ----------------------------------------------------------------------------- without answer -- */
+/* ----------------------------------------------------------------------------- without answer --
+ */
 
 /* "gRPC over HTTP2", errors: what RST_STREAM means. */
 static enum grpc_status status_of_reset(uint32_t code)
@@ -282,7 +284,8 @@ void grpc_call_on_closed(struct grpc_call *call, uint32_t code, bool by_peer,
     grpc_call_fail(call, status_of_reset(code), &err);
 }
 
-/* ----------------------------------------------------------------------------------- starting -- */
+/* ----------------------------------------------------------------------------------- starting --
+ */
 
 static int copy_metadata(struct grpc_call *call, const struct grpc_call_params *params)
 {

@@ -1,6 +1,6 @@
 /*
- * One gRPC call on a channel: a stream of messages each way, of which a unary call is the case of one
- * and one. Does not know what the messages mean.
+ * One gRPC call on a channel: a stream of messages each way, of which a unary call is the case of
+ * one and one. Does not know what the messages mean.
  */
 #ifndef REMORA_GRPC_CALL_H
 #define REMORA_GRPC_CALL_H
@@ -36,11 +36,11 @@ struct grpc_call_handler {
     /* A message of the answer, lent. May cancel the call, but not free the channel. */
     void (*on_message)(void *owner, const uint8_t *message, size_t len);
     /*
-     * How the call ended, once, last; the call frees itself afterwards. OK and err NULL, or *err lent:
-     * where, what, and the server's own words. Its kind: ERR_DENIED (the server says that we may not,
-     * or that the request is wrong), ERR_TLS (the server's certificate), ERR_TIMEOUT, ERR_SYSTEM or
-     * ERR_NOT_FOUND (not reachable, or a file not readable), ERR_PROTOCOL, ERR_LIMIT, ERR_NOMEM. Any
-     * function may be called inside, grpc_channel_free too.
+     * How the call ended, once, last; the call frees itself afterwards. OK and err NULL, or *err
+     * lent: where, what, and the server's own words. Its kind: ERR_DENIED (the server says that we
+     * may not, or that the request is wrong), ERR_TLS (the server's certificate), ERR_TIMEOUT,
+     * ERR_SYSTEM or ERR_NOT_FOUND (not reachable, or a file not readable), ERR_PROTOCOL, ERR_LIMIT,
+     * ERR_NOMEM. Any function may be called inside, grpc_channel_free too.
      */
     void (*on_end)(void *owner, enum grpc_status status, const struct err *err);
 };

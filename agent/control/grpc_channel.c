@@ -19,7 +19,8 @@ enum {
 static const struct net_tcp_options tcp_options = {
     .keepalive_idle_s = 300, .keepalive_interval_s = 75, .keepalive_count = 9};
 
-/* ---------------------------------------------------------------------------- the connections -- */
+/* ---------------------------------------------------------------------------- the connections --
+ */
 
 static void drop_attempt(struct grpc_channel *channel)
 {

@@ -1,8 +1,8 @@
 /*
  * Where gRPC calls go: one server, by name, over TLS. The channel connects when there is a call to
- * make, keeps the connection while calls follow each other, replaces it when it breaks or the server
- * says GOAWAY, and closes it when nothing has happened for a while. It retries nothing but what the
- * server has certainly not seen. Calls are made with grpc_call.h.
+ * make, keeps the connection while calls follow each other, replaces it when it breaks or the
+ * server says GOAWAY, and closes it when nothing has happened for a while. It retries nothing but
+ * what the server has certainly not seen. Calls are made with grpc_call.h.
  */
 #ifndef REMORA_GRPC_CHANNEL_H
 #define REMORA_GRPC_CHANNEL_H

@@ -77,8 +77,8 @@ struct grpc_channel {
     struct net_timer *idle;
     struct net_task pump; /* gives waiting calls what they wait for */
 
-    /* The attempt to connect that is under way, if there is one: resolve, then dial one address after
-     * the other. */
+    /* The attempt to connect that is under way, if there is one: resolve, then dial one address
+     * after the other. */
     struct net_resolve *resolve;
     struct dial *dial;
     struct tls_context *context;
@@ -99,7 +99,8 @@ void grpc_channel_call_done(struct grpc_channel *channel);
 
 /* ---------------------------------------------------------------------- of grpc_connection.c -- */
 
-/* Takes the stream and becomes the channel's newest connection. NULL: *err; the stream is closed. */
+/* Takes the stream and becomes the channel's newest connection. NULL: *err; the stream is closed.
+ */
 struct grpc_connection *grpc_connection_new(struct grpc_channel *channel, struct stream *stream,
                                             struct err *err);
 
@@ -112,10 +113,11 @@ bool grpc_connection_has_room(const struct grpc_connection *connection);
 int grpc_connection_send(struct grpc_connection *connection, struct grpc_call *call,
                          struct err *err);
 
-/* ----------------------------------------------------------------------------- of grpc_call.c -- */
+/* ----------------------------------------------------------------------------- of grpc_call.c --
+ */
 
-/* Ends the call with *err, to whose message the server's address is put in front. on_end comes at the
- * end of the round. */
+/* Ends the call with *err, to whose message the server's address is put in front. on_end comes at
+ * the end of the round. */
 void grpc_call_fail(struct grpc_call *call, enum grpc_status status, const struct err *err);
 
 /* What came for the call's stream. */

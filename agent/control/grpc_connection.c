@@ -87,11 +87,15 @@ struct grpc_connection *grpc_connection_new(struct grpc_channel *channel, struct
     options.connection_window = CONNECTION_WINDOW;
     options.max_frame_size = FRAME_MAX;
     options.max_header_list = HEADER_LIST_MAX;
+    const struct rpc_link_params params = {.loop = channel->loop,
+                                           .side = H2_CLIENT,
+                                           .options = &options,
+                                           .handler = &session_handler,
+                                           .on_gone = on_gone};
     struct grpc_connection *connection = calloc(1, sizeof(*connection));
     if (connection == NULL) {
         err_set(err, ERR_NOMEM, "out of memory");
-    } else if (rpc_link_init(&connection->link, channel->loop, stream, H2_CLIENT, &options,
-                             &session_handler, on_gone, err) == 0) {
+    } else if (rpc_link_init(&connection->link, stream, &params, err) == 0) {
         connection->channel = channel;
         LIST_INSERT_HEAD(&channel->connections, connection, entry);
         return connection;

@@ -130,18 +130,17 @@ static const struct stream_handler stream_handler = {
 
 /* ------------------------------------------------------------------------------------- life -- */
 
-int rpc_link_init(struct rpc_link *link, struct net_loop *loop, struct stream *stream,
-                  enum h2_side side, const struct h2_options *options,
-                  const struct h2_handler *handler, rpc_link_gone *on_gone, struct err *err)
+int rpc_link_init(struct rpc_link *link, struct stream *stream,
+                  const struct rpc_link_params *params, struct err *err)
 {
     memset(link, 0, sizeof(*link));
-    link->loop = loop;
-    link->on_gone = on_gone;
+    link->loop = params->loop;
+    link->on_gone = params->on_gone;
     link->flush = (struct net_task){.run = flush, .owner = link};
-    link->linger = net_timer_new(loop, on_linger_timeout, link);
+    link->linger = net_timer_new(link->loop, on_linger_timeout, link);
     if (link->linger == NULL)
         return err_set(err, ERR_NOMEM, "out of memory");
-    link->session = h2_session_new(side, options, handler, link, err);
+    link->session = h2_session_new(params->side, params->options, params->handler, link, err);
     if (link->session == NULL) {
         net_timer_free(link->linger);
         link->linger = NULL;
@@ -150,7 +149,7 @@ int rpc_link_init(struct rpc_link *link, struct net_loop *loop, struct stream *s
     link->stream = stream;
     stream_set_handler(stream, &stream_handler, link);
     stream_read_start(stream);
-    net_task_schedule(loop, &link->flush);
+    net_task_schedule(link->loop, &link->flush);
     return 0;
 }
 

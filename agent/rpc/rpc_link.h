@@ -1,7 +1,8 @@
 /*
- * An HTTP/2 session on a stream: carries bytes between the two, sends once a round, holds the session
- * back while the stream is full, and ends the connection in order. gRPC's client and server stand on
- * it; what the HTTP/2 streams mean is theirs. Not for HBONE, whose connections have a pool's needs.
+ * An HTTP/2 session on a stream: carries bytes between the two, sends once a round, holds the
+ * session back while the stream is full, and ends the connection in order. gRPC's client and server
+ * stand on it; what the HTTP/2 streams mean is theirs. Not for HBONE, whose connections have a
+ * pool's needs.
  *
  *   struct peer {
  *       struct rpc_link link;    the first member: the session's handlers get a pointer to it
@@ -38,22 +39,30 @@ struct rpc_link {
     struct err err;
 };
 
-/*
- * Takes `stream` on success, and starts to read and write. `handler` has to have rpc_link_on_output
- * and rpc_link_on_wants_send in their places; its other functions get `link` as their owner. 0, or -1
- * with *err: ERR_NOMEM.
- */
-int rpc_link_init(struct rpc_link *link, struct net_loop *loop, struct stream *stream,
-                  enum h2_side side, const struct h2_options *options,
-                  const struct h2_handler *handler, rpc_link_gone *on_gone, struct err *err);
+struct rpc_link_params {
+    struct net_loop *loop;
+    enum h2_side side;
+    const struct h2_options *options; /* read during the call */
+    /* Kept by pointer. rpc_link_on_output and rpc_link_on_wants_send have to be in their places;
+     * the other functions get the link as their owner. */
+    const struct h2_handler *handler;
+    rpc_link_gone *on_gone;
+};
 
 /*
- * Closes the stream and frees the session, without a callback to anybody. Not from inside a callback
- * of the session. A zeroed link and NULL are ignored.
+ * Takes `stream` on success, and starts to read and write. 0, or -1 with *err: ERR_NOMEM.
+ */
+int rpc_link_init(struct rpc_link *link, struct stream *stream,
+                  const struct rpc_link_params *params, struct err *err);
+
+/*
+ * Closes the stream and frees the session, without a callback to anybody. Not from inside a
+ * callback of the session. A zeroed link and NULL are ignored.
  */
 void rpc_link_done(struct rpc_link *link);
 
-/* Why the connection broke, for on_closed of a stream that ends with it; ERR_NONE while it lives. */
+/* Why the connection broke, for on_closed of a stream that ends with it; ERR_NONE while it lives.
+ */
 const struct err *rpc_link_err(const struct rpc_link *link);
 
 /* Handlers of the session. */

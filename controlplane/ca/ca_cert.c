@@ -121,7 +121,7 @@ char *ca_cert_to_pem(X509 *cert, struct err *err)
 }
 
 /* The number of certificates in the stack that could be read, or -1. */
-static int read_certs(BIO *bio, STACK_OF(X509) * certs, size_t max, struct err *err)
+static int read_certs(BIO *bio, STACK_OF(X509) *certs, size_t max, struct err *err)
 {
     for (;;) {
         X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
@@ -145,7 +145,7 @@ static int read_certs(BIO *bio, STACK_OF(X509) * certs, size_t max, struct err *
     }
 }
 
-STACK_OF(X509) * ca_cert_read_pem(const char *pem, size_t pem_len, size_t max, struct err *err)
+STACK_OF(X509) *ca_cert_read_pem(const char *pem, size_t pem_len, size_t max, struct err *err)
 {
     BIO *bio = BIO_new_mem_buf(pem, (int)pem_len);
     STACK_OF(X509) *certs = sk_X509_new_null();

@@ -41,7 +41,7 @@ char *ca_cert_to_pem(X509 *cert, struct err *err);
 
 /* All certificates of `pem`, at least one and at most `max`; the caller frees the stack with
  * sk_X509_pop_free. NULL: *err is ERR_INVALID or ERR_NOMEM. */
-STACK_OF(X509) * ca_cert_read_pem(const char *pem, size_t pem_len, size_t max, struct err *err);
+STACK_OF(X509) *ca_cert_read_pem(const char *pem, size_t pem_len, size_t max, struct err *err);
 
 /* Both in seconds since 1970. 0, or -1 with *err (ERR_INVALID). */
 int ca_cert_times(const X509 *cert, int64_t *not_before_s, int64_t *not_after_s, struct err *err);

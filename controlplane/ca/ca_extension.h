@@ -13,8 +13,8 @@
  * cRLSign; both critical. */
 int ca_extension_add_ca(X509 *cert, bool may_issue_cas);
 
-/* basicConstraints cA false, digitalSignature (keyEncipherment too when `is_rsa`), both critical; the
- * extended key usage serverAuth, and clientAuth when `is_client`. */
+/* basicConstraints cA false, digitalSignature (keyEncipherment too when `is_rsa`), both critical;
+ * the extended key usage serverAuth, and clientAuth when `is_client`. */
 int ca_extension_add_leaf(X509 *cert, bool is_rsa, bool is_client);
 
 /* The subject alternative name, critical because the subject is empty: a URI, or a host by its DNS

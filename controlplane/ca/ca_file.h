@@ -16,8 +16,8 @@ enum {
 
 /*
  * Reads the whole file `name` below the directory. A secret must be a regular file of ours (or
- * root's) that nobody else can read or write. Returns its text with a NUL, which the caller gives to
- * ca_file_free, or NULL with *err: ERR_NOT_FOUND, ERR_DENIED (too open), ERR_LIMIT (too long),
+ * root's) that nobody else can read or write. Returns its text with a NUL, which the caller gives
+ * to ca_file_free, or NULL with *err: ERR_NOT_FOUND, ERR_DENIED (too open), ERR_LIMIT (too long),
  * ERR_SYSTEM, ERR_NOMEM.
  */
 char *ca_file_read(int dir_fd, const char *name, bool secret, struct err *err);
@@ -26,8 +26,8 @@ char *ca_file_read(int dir_fd, const char *name, bool secret, struct err *err);
 void ca_file_free(char *text);
 
 /*
- * Makes the file `name`, which must not exist: mode 0600 for a secret, else 0644. It appears whole or
- * not at all, and is on the disk when this returns. 0, or -1 with *err: ERR_SYSTEM (EEXIST too).
+ * Makes the file `name`, which must not exist: mode 0600 for a secret, else 0644. It appears whole
+ * or not at all, and is on the disk when this returns. 0, or -1 with *err: ERR_SYSTEM (EEXIST too).
  */
 int ca_file_create(int dir_fd, const char *name, const char *text, bool secret, struct err *err);
 

@@ -23,8 +23,8 @@ enum {
 struct ca_issuer {
     EVP_PKEY *key;
     X509 *cert;
-    STACK_OF(X509) * chain; /* between leaf and root, cert first; empty when cert is a root */
-    STACK_OF(X509) * roots;
+    STACK_OF(X509) *chain; /* between leaf and root, cert first; empty when cert is a root */
+    STACK_OF(X509) *roots;
     struct ca_validity_limits limits;
     char *chain_pems[CHAIN_MAX];
     size_t num_chain_pems;
@@ -34,7 +34,7 @@ struct ca_issuer {
 
 /* ---------------------------------------------------------------------------------- loading -- */
 
-static X509 *find_by_key(const STACK_OF(X509) * certs, const EVP_PKEY *key)
+static X509 *find_by_key(const STACK_OF(X509) *certs, const EVP_PKEY *key)
 {
     for (size_t i = 0; i < sk_X509_num(certs); i++) {
         EVP_PKEY *public_key = X509_get_pubkey(sk_X509_value(certs, i));
@@ -91,7 +91,7 @@ static int match_key(struct ca_issuer *issuer, struct err *err)
 }
 
 /* The time in which all certificates from the issuer's to the root are valid. */
-static int read_limits(struct ca_issuer *issuer, const STACK_OF(X509) * path, struct err *err)
+static int read_limits(struct ca_issuer *issuer, const STACK_OF(X509) *path, struct err *err)
 {
     issuer->limits.issuer_not_before_s = INT64_MIN;
     issuer->limits.issuer_not_after_s = INT64_MAX;
@@ -212,18 +212,17 @@ static X509 *sign(struct ca_issuer *issuer, enum ca_cert_use use, const char *na
                         err);
 }
 
-int ca_issuer_issue(struct ca_issuer *issuer, const char *csr_pem, size_t csr_pem_len,
-                    const struct spiffe_id *id, int64_t requested_s, int64_t now_ms,
-                    struct ca_issued *out, struct err *err)
+int ca_issuer_issue(struct ca_issuer *issuer, const struct ca_issue *issue, struct ca_issued *out,
+                    struct err *err)
 {
     struct ca_validity validity;
     *out = (struct ca_issued){0};
-    if (ca_validity_choose(&issuer->limits, requested_s, now_ms, &validity, err) < 0)
+    if (ca_validity_choose(&issuer->limits, issue->requested_s, issue->now_ms, &validity, err) < 0)
         return -1;
-    EVP_PKEY *key = ca_request_read_key(csr_pem, csr_pem_len, err);
+    EVP_PKEY *key = ca_request_read_key(issue->csr_pem, issue->csr_pem_len, err);
     if (key == NULL)
         return -1;
-    X509 *cert = sign(issuer, CA_CERT_WORKLOAD, id->uri, key, &validity, err);
+    X509 *cert = sign(issuer, CA_CERT_WORKLOAD, issue->id->uri, key, &validity, err);
     EVP_PKEY_free(key);
     if (cert == NULL)
         return -1;

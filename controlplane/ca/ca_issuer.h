@@ -44,15 +44,22 @@ struct ca_issued {
     int64_t not_after_ms;
 };
 
+/* What is to be certified, by whom and when. All of it lent. */
+struct ca_issue {
+    const char *csr_pem;
+    size_t csr_pem_len;
+    const struct spiffe_id *id; /* who the sender of the request is, whatever it says */
+    int64_t requested_s;        /* the lifetime that he would like; 0: the default */
+    int64_t now_ms;             /* wall clock */
+};
+
 /*
- * Certifies that the sender of the request is `id`, whatever else the request says. `requested_s` is
- * the lifetime that he would like, 0 for the default; see ca_validity.h. 0 and *out, which the caller
- * gives to ca_issued_done; or -1 with *err: ERR_INVALID (the request; see ca_request.h), ERR_LIMIT
- * (the CA itself has expired), ERR_NOMEM.
+ * Certifies that the request's key is the identity's, for the lifetime that ca_validity.h gives. 0
+ * and *out, which the caller gives to ca_issued_done; or -1 with *err: ERR_INVALID (the request;
+ * see ca_request.h), ERR_LIMIT (the CA itself has expired), ERR_NOMEM.
  */
-int ca_issuer_issue(struct ca_issuer *issuer, const char *csr_pem, size_t csr_pem_len,
-                    const struct spiffe_id *id, int64_t requested_s, int64_t now_ms,
-                    struct ca_issued *out, struct err *err);
+int ca_issuer_issue(struct ca_issuer *issuer, const struct ca_issue *issue, struct ca_issued *out,
+                    struct err *err);
 
 /* Frees and empties. NULL and an empty one are ignored. */
 void ca_issued_done(struct ca_issued *issued);
@@ -66,8 +73,8 @@ struct ca_server_cert {
 };
 
 /*
- * `host` is the DNS name or IP address that clients verify; ASCII. 0 and *out, which the caller gives
- * to ca_server_cert_done; or -1 with *err as above.
+ * `host` is the DNS name or IP address that clients verify; ASCII. 0 and *out, which the caller
+ * gives to ca_server_cert_done; or -1 with *err as above.
  */
 int ca_issuer_issue_server(struct ca_issuer *issuer, const char *host, int64_t lifetime_s,
                            int64_t now_ms, struct ca_server_cert *out, struct err *err);

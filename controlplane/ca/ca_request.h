@@ -1,6 +1,6 @@
 /*
- * Certificate signing requests (RFC 2986) of strangers. The only thing that is taken from one is the
- * key that its sender has proved to hold: names, extensions and attributes are not looked at,
+ * Certificate signing requests (RFC 2986) of strangers. The only thing that is taken from one is
+ * the key that its sender has proved to hold: names, extensions and attributes are not looked at,
  * because what is certified is what the caller's token stands for. Private to ca.
  */
 #ifndef REMORA_CA_REQUEST_H

@@ -98,7 +98,8 @@ static int make_key(const struct state *state, const char *name, char **pem, str
     return result;
 }
 
-/* Roots that are made one after another must not have one name, or they are taken for one another. */
+/* Roots that are made one after another must not have one name, or they are taken for one another.
+ */
 static const char *make_name(const char *what, char *out)
 {
     snprintf(out, NAME_MAX_LEN, "Remora %s %08x", what, (unsigned)(rng_u64() & 0xffffffff));

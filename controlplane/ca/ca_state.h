@@ -29,8 +29,8 @@ struct ca_state_options {
 };
 
 /*
- * Opens, making what is missing. Only one process at a time gets in. *created says whether a root was
- * made. NULL: *err (ERR_DENIED too open, ERR_INVALID does not fit together or has expired,
+ * Opens, making what is missing. Only one process at a time gets in. *created says whether a root
+ * was made. NULL: *err (ERR_DENIED too open, ERR_INVALID does not fit together or has expired,
  * ERR_SYSTEM, ERR_NOMEM) names the file.
  */
 struct ca_issuer *ca_state_open(const struct ca_state_options *options, bool *created,

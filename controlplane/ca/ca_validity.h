@@ -26,11 +26,11 @@ struct ca_validity {
 };
 
 /*
- * The lifetime that is asked for (0: the default), at most max_s, counted from now, and never longer
- * than the issuer lives. The start lies CA_VALIDITY_BACKDATE_S back, but never more than half the
- * lifetime: who renews at the middle of a certificate's life would else find one of a few seconds
- * past it from the beginning. 0, or -1 with *err: ERR_INVALID (negative lifetime), ERR_LIMIT (the
- * issuer has expired, or is not valid yet).
+ * The lifetime that is asked for (0: the default), at most max_s, counted from now, and never
+ * longer than the issuer lives. The start lies CA_VALIDITY_BACKDATE_S back, but never more than
+ * half the lifetime: who renews at the middle of a certificate's life would else find one of a few
+ * seconds past it from the beginning. 0, or -1 with *err: ERR_INVALID (negative lifetime),
+ * ERR_LIMIT (the issuer has expired, or is not valid yet).
  */
 int ca_validity_choose(const struct ca_validity_limits *limits, int64_t requested_s, int64_t now_ms,
                        struct ca_validity *out, struct err *err);

@@ -61,8 +61,12 @@ static int teardown(void **state)
 static X509 *issue(struct fixture *fixture, int64_t requested_s, struct ca_issued *issued)
 {
     struct err err = {0};
-    if (ca_issuer_issue(fixture->issuer, fixture->csr, strlen(fixture->csr), &fixture->id,
-                        requested_s, CA_FIXTURE_NOW_MS, issued, &err) < 0)
+    const struct ca_issue wanted = {.csr_pem = fixture->csr,
+                                    .csr_pem_len = strlen(fixture->csr),
+                                    .id = &fixture->id,
+                                    .requested_s = requested_s,
+                                    .now_ms = CA_FIXTURE_NOW_MS};
+    if (ca_issuer_issue(fixture->issuer, &wanted, issued, &err) < 0)
         fail_msg("%s", err.message);
     return ca_fixture_parse(issued->pem);
 }
@@ -229,9 +233,9 @@ static void a_bad_request_gets_nothing(void **state)
     struct fixture *fixture = *state;
     struct ca_issued issued;
     struct err err = {0};
-    assert_int_equal(
-        ca_issuer_issue(fixture->issuer, "x", 1, &fixture->id, 0, CA_FIXTURE_NOW_MS, &issued, &err),
-        -1);
+    const struct ca_issue wanted = {
+        .csr_pem = "x", .csr_pem_len = 1, .id = &fixture->id, .now_ms = CA_FIXTURE_NOW_MS};
+    assert_int_equal(ca_issuer_issue(fixture->issuer, &wanted, &issued, &err), -1);
     assert_int_equal(err.kind, ERR_INVALID);
     assert_null(issued.pem);
 }

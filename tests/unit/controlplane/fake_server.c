@@ -102,9 +102,12 @@ static void on_handshake(void *owner, struct stream *stream, enum reason reason,
     if (stream == NULL)
         return;
     h2_options_default(&options, H2_SERVER);
-    assert_int_equal(rpc_link_init(&connection->link, connection->server->fixture->loop, stream,
-                                   H2_SERVER, &options, &handler, on_gone, &why),
-                     0);
+    const struct rpc_link_params params = {.loop = connection->server->fixture->loop,
+                                           .side = H2_SERVER,
+                                           .options = &options,
+                                           .handler = &handler,
+                                           .on_gone = on_gone};
+    assert_int_equal(rpc_link_init(&connection->link, stream, &params, &why), 0);
 }
 
 static void on_accept(void *owner, struct net_tcp *tcp)
