@@ -65,8 +65,8 @@ static int write_answer(const struct ca_issuer *issuer, const struct ca_issued *
 {
     char *elements[CERT_CHAIN_MAX + 1];
     size_t num = 0;
-    Istio__V1__Auth__IstioCertificateResponse response =
-        ISTIO__V1__AUTH__ISTIO_CERTIFICATE_RESPONSE__INIT;
+    Istio__V1__Auth__IstioCertificateResponse response;
+    istio__v1__auth__istio_certificate_response__init(&response);
     elements[num++] = issued->pem;
     for (const char *pem; (pem = ca_issuer_chain_pem(issuer, num - 1)) != NULL;)
         elements[num++] = unconst(pem);

@@ -18,7 +18,7 @@ struct ca_client_options {
     const char *token_file;  /* bearer token; read again for each call */
     const char *cluster_id;  /* sent as `clusterid`; NULL or "": not sent */
     int64_t validity_s;      /* the lifetime to ask for */
-    uint64_t timeout_ms;     /* for one call, connecting too; 0: 10 s */
+    uint64_t timeout_ms;     /* for one call, connecting too; 0: 9 s */
 };
 
 /*

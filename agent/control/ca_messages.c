@@ -9,10 +9,10 @@
 int ca_messages_write_request(struct buf *out, const char *csr_pem, int64_t validity_s,
                               struct err *err)
 {
-    Istio__V1__Auth__IstioCertificateRequest request =
-        ISTIO__V1__AUTH__ISTIO_CERTIFICATE_REQUEST__INIT;
+    Istio__V1__Auth__IstioCertificateRequest request;
     char *csr = strdup(csr_pem);
     uint8_t *to = NULL;
+    istio__v1__auth__istio_certificate_request__init(&request);
     if (csr != NULL) {
         request.csr = csr;
         request.validity_duration = validity_s;
