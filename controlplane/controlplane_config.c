@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "options_program.h"
 #include "spiffe_id.h"
 
 enum {
@@ -14,9 +15,6 @@ enum {
 
 #define YEARS_MS (10ull * 365 * 24 * HOUR)
 
-static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
-static const char *const formats[] = {"text", "json", NULL};
-
 #define FIELD(name_) .offset = offsetof(struct controlplane_config, name_)
 
 #define PROGRAM     "Program"
@@ -25,49 +23,7 @@ static const char *const formats[] = {"text", "json", NULL};
 #define LIMITS      "Limits"
 
 static const struct option_spec specs[] = {
-    {.name = "help",
-     .type = OPTION_BOOL,
-     FIELD(help),
-     .default_value = "false",
-     .command_only = true,
-     .section = PROGRAM,
-     .help = "Print this text and exit."},
-    {.name = "help-markdown",
-     .type = OPTION_BOOL,
-     FIELD(help_markdown),
-     .default_value = "false",
-     .command_only = true,
-     .section = PROGRAM,
-     .help = "Print this text as a Markdown page and exit."},
-    {.name = "version",
-     .type = OPTION_BOOL,
-     FIELD(version),
-     .default_value = "false",
-     .command_only = true,
-     .section = PROGRAM,
-     .help = "Print the version and exit."},
-    {.name = "config",
-     .type = OPTION_PATH,
-     FIELD(config_file),
-     .default_value = "",
-     .section = PROGRAM,
-     .help = "YAML file whose keys are the names of these options."},
-    {.name = "log-level",
-     .type = OPTION_ENUM,
-     FIELD(log_level),
-     .default_value = "info",
-     .choices = levels,
-     .section = PROGRAM,
-     .help =
-         "The least important events that are logged (to stderr). At info each certificate that "
-         "is issued has a line."},
-    {.name = "log-format",
-     .type = OPTION_ENUM,
-     FIELD(log_format),
-     .default_value = "text",
-     .choices = formats,
-     .section = PROGRAM,
-     .help = "One line of text or one JSON object for each event."},
+    OPTIONS_PROGRAM(struct controlplane_config, PROGRAM),
 
     {.name = "listen",
      .type = OPTION_ADDR,

@@ -1,5 +1,6 @@
 /* The options of remora-agent: the one place where a name, a default, a range and its reason stand. */
 #include "agent_config.h"
+#include "options_program.h"
 
 enum {
     SECOND = 1000,
@@ -14,8 +15,6 @@ enum {
     HTTP2_WINDOW_MAX = 0x7fffffff,  /* RFC 9113, 6.9.1 */
 };
 
-static const char *const levels[] = {"error", "warn", "info", "debug", NULL};
-static const char *const formats[] = {"text", "json", NULL};
 static const char *const access_logs[] = {"off", "text", "json", NULL};
 static const char *const inbound_modes[] = {"strict", "permissive", NULL};
 static const char *const outbound_policies[] = {"allow-any", "registry-only", NULL};
@@ -35,27 +34,7 @@ static const char *const cert_sources[] = {"istio-ca", "files", NULL};
 #define LIMITS       "Limits"
 
 static const struct option_spec specs[] = {
-    {.name = "help",
-     .type = OPTION_BOOL,
-     FIELD(help),
-     .default_value = "false",
-     .command_only = true,
-     .section = PROGRAM,
-     .help = "Print this text and exit."},
-    {.name = "help-markdown",
-     .type = OPTION_BOOL,
-     FIELD(help_markdown),
-     .default_value = "false",
-     .command_only = true,
-     .section = PROGRAM,
-     .help = "Print this text as a Markdown page and exit."},
-    {.name = "version",
-     .type = OPTION_BOOL,
-     FIELD(version),
-     .default_value = "false",
-     .command_only = true,
-     .section = PROGRAM,
-     .help = "Print the version and exit."},
+    OPTIONS_PROGRAM(struct agent_config, PROGRAM),
     {.name = "check-config",
      .type = OPTION_BOOL,
      FIELD(check_config),
@@ -65,12 +44,6 @@ static const struct option_spec specs[] = {
      .help =
          "Say what is wrong with the configuration, or print what is in force and where it comes "
          "from, and exit."},
-    {.name = "config",
-     .type = OPTION_PATH,
-     FIELD(config_file),
-     .default_value = "",
-     .section = PROGRAM,
-     .help = "YAML file whose keys are the names of these options."},
     {.name = "allow-root",
      .type = OPTION_BOOL,
      FIELD(allow_root),
@@ -88,20 +61,6 @@ static const struct option_spec specs[] = {
      .section = PROGRAM,
      .help = "Threads that carry traffic. A second one helps only where the pod has a core to "
              "spare for it."},
-    {.name = "log-level",
-     .type = OPTION_ENUM,
-     FIELD(log_level),
-     .default_value = "info",
-     .choices = levels,
-     .section = PROGRAM,
-     .help = "Least severe messages of the agent's own log (stderr)."},
-    {.name = "log-format",
-     .type = OPTION_ENUM,
-     FIELD(log_format),
-     .default_value = "text",
-     .choices = formats,
-     .section = PROGRAM,
-     .help = "Form of the agent's own log."},
     {.name = "access-log",
      .type = OPTION_ENUM,
      FIELD(access_log),
