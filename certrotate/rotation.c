@@ -41,6 +41,8 @@ struct rotation {
     struct overlap overlap;     /* holds a reference */
     int64_t last_wake_ms;
     int64_t retry_at_ms;
+    unsigned
+        num_retries; /* what the back-off goes by: failures since a success, or since the loss */
     struct rotation_status status;
 };
 
@@ -201,7 +203,8 @@ static void fail_attempt(struct rotation *rotation, enum rotation_outcome outcom
     struct rotation_status *status = &rotation->status;
     status->attempts[outcome]++;
     status->num_failures++;
-    uint64_t retry_ms = rotation_plan_retry_ms(status->num_failures, status->not_after_ms, now_ms,
+    rotation->num_retries++;
+    uint64_t retry_ms = rotation_plan_retry_ms(rotation->num_retries, status->not_after_ms, now_ms,
                                                rotation->options.random());
     rotation->retry_at_ms = now_ms + (int64_t)retry_ms;
     plan_wake(rotation);
@@ -283,6 +286,10 @@ static void drop_identity(struct rotation *rotation)
     rotation->status.not_before_ms = 0;
     rotation->status.not_after_ms = 0;
     rotation->status.renew_at_ms = 0;
+    /* Without an identity the pod is cut off. The many failures that came before say nothing about
+     * how long, so it is asked at once, and then as after a start. */
+    rotation->retry_at_ms = 0;
+    rotation->num_retries = 0;
 }
 
 /* ----------------------------------------------------------------------------------- success -- */
@@ -314,6 +321,7 @@ static void note_success(struct rotation *rotation, int64_t now_ms)
     struct rotation_status *status = &rotation->status;
     status->attempts[ROTATION_OK]++;
     status->num_failures = 0;
+    rotation->num_retries = 0;
     status->last_success_ms = now_ms;
     rotation->retry_at_ms = 0;
     /*

@@ -2,7 +2,7 @@
  * Keeps this pod's identity fresh: drives one source on the control loop, checks each candidate
  * before it replaces anything, and publishes what passes. A valid identity is never dropped for a
  * bad candidate; when the held one expires with no successor, "no identity" is published (fail
- * closed), and the attempts go on for ever. Not for: logging (the program does, from the
+ * closed), the back-off begins anew, and the attempts go on for ever. Not for: logging (the program does, from the
  * callbacks), transport (the source does), deciding when (rotation_plan.h).
  *
  * Roots are rotated with an overlap: when the roots change, the former ones that have not expired

@@ -157,6 +157,32 @@ static void expiry_without_success_publishes_no_identity_and_recovers(void **sta
     assert_int_equal(world->num_losses, 1);
 }
 
+static void after_expiry_it_asks_at_once_and_then_as_after_a_start(void **state)
+{
+    struct world *world = *state;
+    world_open(world, true, WORLD_ID);
+    world_run_to_fetch(world);
+    world_answer_csr(world, world->root, 600 * S);
+    while (world->num_losses == 0) {
+        assert_true(fake_timer_fire_next());
+        if (world->source->done != NULL)
+            scripted_answer_err(world->source, ERR_SYSTEM);
+    }
+    const int64_t loss_ms = fake_timer_wall_ms;
+    unsigned num_failures = world_status(world).num_failures;
+    assert_true(num_failures > 3);
+    world_run_to_fetch(world);
+    assert_in_range(fake_timer_wall_ms, loss_ms, loss_ms + 1);
+    static const uint64_t WAITS[] = {800, 1600, 3200};
+    for (size_t i = 0; i < sizeof(WAITS) / sizeof(WAITS[0]); i++) {
+        scripted_answer_err(world->source, ERR_SYSTEM);
+        assert_int_equal(world->last_retry_ms, WAITS[i]);
+        world_run_to_fetch(world);
+    }
+    assert_int_equal(world_status(world).num_failures, num_failures + 3);
+    world_answer_csr(world, world->root, HOUR);
+}
+
 static void a_suspend_past_the_end_is_noticed_at_the_first_wake_up(void **state)
 {
     struct world *world = *state;
@@ -307,6 +333,7 @@ int main(void)
         TEST(a_bad_candidate_never_replaces_a_valid_one),
         TEST(unreadable_roots_are_rejected),
         TEST(expiry_without_success_publishes_no_identity_and_recovers),
+        TEST(after_expiry_it_asks_at_once_and_then_as_after_a_start),
         TEST(a_suspend_past_the_end_is_noticed_at_the_first_wake_up),
         TEST(a_clock_that_steps_forward_past_half_life_renews_and_back_does_not_drop),
         TEST(a_fetch_that_takes_too_long_is_cancelled),
