@@ -33,7 +33,7 @@ class FakeCa(actors.Server):
 
     def _converse(self, connection):
         with self._tls.wrap_socket(connection, server_side=True) as stream:
-            http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+            http = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
             http.initiate_connection()
             stream.sendall(http.data_to_send())
             calls = {}

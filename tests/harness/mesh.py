@@ -99,8 +99,9 @@ class Agent:
         self.pod.wait_http("http://127.0.0.1:15021/healthz/ready", process=self.process, timeout_s=timeout_s)
 
     def readiness(self):
-        """(status, text) of the readiness port."""
-        got = self.pod.run(["curl", "-s", "-w", "\n%{http_code}", "--max-time", "5", "http://127.0.0.1:15021/healthz/ready"])
+        """(status, text) of the readiness port; status 0 when nobody answers."""
+        got = self.pod.run(["curl", "-s", "-w", "\n%{http_code}", "--max-time", "5", "http://127.0.0.1:15021/healthz/ready"],
+                           check=False)
         text, _, status = got.stdout.rpartition("\n")
         return int(status), text
 
@@ -251,12 +252,12 @@ class Mesh:
         wait_until(lambda: os.path.exists(self.root_file), "the control plane's root certificate")
         return self.control
 
-    def start(self, **agent_options):
-        """The files, the control plane, the capture rules and every agent."""
+    def start(self, control=None, **agent_options):
+        """The files, the control plane (with these options), the capture rules and every agent."""
         self.write_local_file()
         if self.authority is None:
             self.write_tokens()
-            self.start_control()
+            self.start_control(**(control or {}))
         for agent in self.agents.values():
             if self.authority is not None:
                 self.write_certificate(agent)
