@@ -65,6 +65,7 @@ void h2_session_set_broken(struct h2_session *session, int ng_error)
     session->broken = true;
     if (session->why[0] == '\0')
         snprintf(session->why, sizeof(session->why), "%s", nghttp2_strerror(ng_error));
+    h2_session_ask(session); /* whose answer tells the owner */
 }
 
 static int h2_session_broken_err(const struct h2_session *session, int ng_error, struct err *err)

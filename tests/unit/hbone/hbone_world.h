@@ -31,6 +31,7 @@ struct end {
     unsigned num_writable;
     char error[200];
     void (*on_read)(struct end *end); /* a test's own reaction; may be NULL */
+    bool is_tolerant;                 /* as the world's */
 };
 
 /* A request of the client. */
@@ -69,6 +70,7 @@ enum world_mode { WORLD_ACCEPT, WORLD_HOLD, WORLD_REFUSE };
 
 struct world {
     struct net_loop *loop;
+    struct net_timer *watchdog;
     struct tls_io *io;
     struct cert_built *root;
     struct cert_built *leaf_client, *leaf_server;
@@ -78,6 +80,7 @@ struct world {
     struct hbone_pool *pool;
     struct hbone_pool_options pool_options; /* a test may change these two before world_open */
     struct hbone_server_options server_options;
+    bool is_tolerant; /* out of memory is part of the test */
     enum world_mode mode;
     unsigned refuse_status;
     const char *accept_baggage;

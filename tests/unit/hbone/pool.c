@@ -129,6 +129,83 @@ static void requests_refused_for_want_of_streams_go_onto_other_connections(void 
     assert_int_equal(stats().tunnels, 10);
 }
 
+/* --------------------------------------------------------------------------------- observing -- */
+
+static struct {
+    enum reason connected, handshaken, closed;
+    unsigned num_connected, num_handshaken, num_closed;
+    struct addr peer;
+} observed;
+
+static void on_connected(void *owner, enum reason reason, uint64_t duration_ms)
+{
+    observed.connected = reason;
+    observed.num_connected++;
+}
+
+static void on_handshaken(void *owner, const struct addr *peer, enum reason reason,
+                          const struct err *err, uint64_t duration_ms)
+{
+    assert_int_equal(err != NULL, reason != REASON_DONE);
+    observed.handshaken = reason;
+    observed.peer = *peer;
+    observed.num_handshaken++;
+}
+
+static void on_closed(void *owner, enum reason reason)
+{
+    observed.closed = reason;
+    observed.num_closed++;
+}
+
+static const struct hbone_pool_observer observer = {
+    .on_connected = on_connected,
+    .on_handshaken = on_handshaken,
+    .on_closed = on_closed,
+};
+
+static bool a_connection_was_closed(struct world *w)
+{
+    return observed.num_closed > 0;
+}
+
+static void what_becomes_of_connections_is_told_to_the_observer(void **state)
+{
+    static const char *const other[] = {STRANGER_ID};
+    memset(&observed, 0, sizeof(observed));
+    world.pool_options.observer = &observer;
+    world_open(&world);
+    world_call(&world);
+    world_until(&world, all_calls_done);
+    assert_int_equal(observed.num_connected, 1);
+    assert_int_equal(observed.connected, REASON_DONE);
+    assert_int_equal(observed.num_handshaken, 1);
+    assert_int_equal(observed.handshaken, REASON_DONE);
+    assert_true(addr_equal(&observed.peer, &world.addr));
+
+    const struct hbone_pool_request request = {
+        .peer = world.addr, .expected = other, .num_expected = 1, .authority = "127.0.0.1:80"};
+    world_call_as(&world, &request);
+    world_until(&world, all_calls_done);
+    assert_int_equal(observed.num_connected, 2);
+    assert_int_equal(observed.num_handshaken, 2);
+    assert_int_equal(observed.handshaken, REASON_IDENTITY_MISMATCH);
+    assert_int_equal(observed.num_closed, 0); /* it was never open */
+
+    net_listener_free(world.listener);
+    world.listener = NULL;
+    world_call_as(&world, &request);
+    world_until(&world, all_calls_done);
+    assert_int_equal(observed.num_connected, 3);
+    assert_int_equal(observed.connected, REASON_TUNNEL_CONNECT_REFUSED);
+    assert_int_equal(observed.num_handshaken, 2);
+
+    hbone_server_close(world.servers[0].server, REASON_DRAINED);
+    world_until(&world, a_connection_was_closed);
+    assert_int_equal(observed.num_closed, 1);
+    assert_int_equal(observed.closed, REASON_TUNNEL_LOST);
+}
+
 static void expected_identities_are_part_of_the_key(void **state)
 {
     static const char *const both[] = {STRANGER_ID, SERVER_ID};
@@ -506,6 +583,7 @@ int main(void)
         POOL_TEST(as_many_connections_as_the_queue_needs_are_opened_at_once),
         POOL_TEST(the_peers_limit_on_streams_is_kept_by_more_connections),
         POOL_TEST(requests_refused_for_want_of_streams_go_onto_other_connections),
+        POOL_TEST(what_becomes_of_connections_is_told_to_the_observer),
         POOL_TEST(expected_identities_are_part_of_the_key),
         POOL_TEST(a_peer_of_another_identity_is_refused_before_anything_is_sent),
         POOL_TEST(a_closed_port_fails_all_who_wait_for_it_at_once),
