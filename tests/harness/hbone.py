@@ -127,7 +127,8 @@ class Peer:
         self.gives_credit = gives_credit
         self.answers_pings = True
         self.pings_answered = 0
-        self.settings_acknowledged = 0
+        self._settings_sent = 1
+        self._settings_acknowledged = 0
         self.closed = False
         self.error = None
         self._input = bytearray()
@@ -222,10 +223,14 @@ class Peer:
 
     def change_settings(self, settings):
         """New SETTINGS; waits until the agent has acknowledged them."""
-        before = self.settings_acknowledged
         self.h2.update_settings(settings)
+        self._settings_sent += 1
         self.flush()
-        self.wait(lambda: self.settings_acknowledged > before, "the acknowledgement of new SETTINGS")
+        self.wait_settings_known()
+
+    def wait_settings_known(self):
+        """Waits until the agent has acknowledged all SETTINGS."""
+        self.wait(lambda: self._settings_acknowledged == self._settings_sent, "the acknowledgement of SETTINGS")
 
     def goaway(self, last_stream_id, code=ErrorCodes.NO_ERROR):
         """Without python3-h2, which would end the connection with it (and RFC 9113, 6.8, does not)."""
@@ -366,7 +371,7 @@ class Peer:
         self.pings_answered += 1
 
     def _on_settings_acknowledged(self, _):
-        self.settings_acknowledged += 1
+        self._settings_acknowledged += 1
 
     _HANDLERS = {
         events.RequestReceived: _on_request, events.ResponseReceived: _on_response, events.DataReceived: _on_data,

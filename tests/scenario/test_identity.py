@@ -187,6 +187,20 @@ class Inbound(Case):
         self.assert_refused("tls_alpn", hbone.client_context(GOOD, ROOT.root_file, alpn=("http/1.1",)))
 
 
+    def test_refuses_what_is_not_tls(self):
+        for data, words in ((b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP without TLS"),
+                            (b"CONNECT x:80 HTTP/1.1\r\n\r\n", "HTTP proxy request without TLS"),
+                            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "is not TLS"), (bytes(100), "is not TLS")):
+            with self.subTest(words), PEER.pod.connect(AGENT.pod.address(self.family), hbone.PORT) as connection:
+                before = count(FAILURES, "inbound", "tls_failed")
+                self.log_start = len(AGENT.process.log())
+                connection.sendall(data)
+                while connection.recv(1 << 16):
+                    pass
+                self.assert_told("tls_failed", before)
+                AGENT.process.wait_log(words, since=self.log_start)
+
+
 class Outbound(Case):
     """The agent dials the peer."""
 
