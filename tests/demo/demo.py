@@ -6,18 +6,21 @@ that is printed as "ok" was checked; a claim that does not hold is printed as FA
 
 import argparse
 import collections
+import glob
 import http.client
 import os
 import re
+import shutil
 import struct
 import sys
+import tempfile
 import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "harness"))
 
 from mesh import Mesh  # noqa: E402
-from pods import Node, program, require_root, wait_until  # noqa: E402
+from pods import Node, program, remove, require_root, wait_until  # noqa: E402
 
 SECRET = "the-recipe-for-remora-soup"
 VIPS = ("198.19.0.10", "fd00:19::10")
@@ -254,14 +257,24 @@ def tell_kept(node, agents, outsider):
         print(f"  ip netns exec {pod.netns} bash      # {pod.name}: {pod.ipv4}, {pod.ipv6}")
     print(f"  try: ip netns exec {agents[0].pod.netns} curl http://{VIPS[0]}/")
     print(f"  logs: {node.folder}")
-    print(f"  {sys.argv[0]} --remove {node.prefix}")
+    print(f"  scripts/demo --remove {node.prefix}")
+
+
+def take_down(prefix):
+    remove(prefix)
+    for folder in glob.glob(os.path.join(tempfile.gettempdir(), prefix + "*")):
+        shutil.rmtree(folder)
 
 
 def main():
     parser = argparse.ArgumentParser(prog="scripts/demo", description="Shows what Remora does, with real programs.")
     parser.add_argument("--keep", action="store_true", help="leave the pods standing and say how to enter them")
+    parser.add_argument("--remove", metavar="PREFIX", help="take down what --keep left")
     options = parser.parse_args()
     require_root()
+    if options.remove:
+        take_down(options.remove)
+        return 0
     report = Report()
     with Node() as node:
         mesh, frontend, backend, stranger, outsider = build(node, report)
