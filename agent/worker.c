@@ -10,7 +10,12 @@
 #include "log.h"
 #include "net_loop.h"
 
-enum { THREAD_NAME_MAX = 16 }; /* the kernel's limit, NUL included */
+enum {
+    THREAD_NAME_MAX = 16, /* the kernel's limit, NUL included */
+    /* What traffic never takes, so that the agent can still be asked and can renew its certificate:
+     * 32 connections of the admin ports, one to the CA, the files that are read and watched. */
+    DESCRIPTORS_LEFT = 48,
+};
 
 /* What the control thread has for the worker. Zeroed: nothing. */
 struct mailbox {
@@ -94,6 +99,7 @@ static int open_listeners(struct worker *worker, const struct proxy_options *opt
     worker->loop = net_loop_new(err);
     if (worker->loop == NULL)
         return -1;
+    net_loop_leave_descriptors(worker->loop, DESCRIPTORS_LEFT);
     worker->wake = net_wake_new(worker->loop, on_wake, worker, err);
     if (worker->wake == NULL)
         return -1;

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -67,7 +68,9 @@ static struct net_tcp *new_tcp(struct net_loop *loop, const struct addr *to,
     if (fd < 0)
         return NULL;
     struct net_tcp *tcp = NULL;
-    if (net_socket_set_options(fd, options, err) == 0)
+    if (net_loop_leaves(loop, fd))
+        err_set_sys(err, EMFILE, "cannot take one of the last descriptors");
+    else if (net_socket_set_options(fd, options, err) == 0)
         tcp = net_tcp_new(loop, fd, to, err);
     if (tcp == NULL)
         close(fd);

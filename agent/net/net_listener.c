@@ -158,15 +158,22 @@ static void on_retry(void *owner)
 
 /* --------------------------------------------------------------------------------- accepting -- */
 
+static void drop(struct net_listener *listener, int fd)
+{
+    net_socket_set_reset_on_close(fd);
+    close(fd);
+    report_overload(listener);
+}
+
 static void hand_over(struct net_listener *listener, int fd, const struct sockaddr_storage *sa)
 {
     struct addr peer = {0};
     addr_from_sockaddr(&peer, (const struct sockaddr *)sa, NULL);
-    struct net_tcp *tcp = net_tcp_new(listener->loop, fd, &peer, NULL);
+    struct net_tcp *tcp = NULL;
+    if (!net_loop_leaves(listener->loop, fd))
+        tcp = net_tcp_new(listener->loop, fd, &peer, NULL);
     if (tcp == NULL) {
-        net_socket_set_reset_on_close(fd);
-        close(fd);
-        report_overload(listener);
+        drop(listener, fd);
         return;
     }
     net_tcp_learn_local(tcp);

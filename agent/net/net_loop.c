@@ -1,9 +1,11 @@
 #include "net_loop_impl.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "net_chunk.h"
 #include "net_err.h"
@@ -72,6 +74,20 @@ void net_loop_stop(struct net_loop *loop)
 uint64_t net_loop_now_ms(const struct net_loop *loop)
 {
     return uv_now(&loop->uv);
+}
+
+void net_loop_leave_descriptors(struct net_loop *loop, unsigned num)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT_MAX)
+        return; /* numbers that large are not reached */
+    rlim_t left = num < limit.rlim_cur / 4 ? num : limit.rlim_cur / 4;
+    loop->descriptors_end = (int)(limit.rlim_cur - left);
+}
+
+bool net_loop_leaves(const struct net_loop *loop, int fd)
+{
+    return loop->descriptors_end > 0 && fd >= loop->descriptors_end;
 }
 
 struct census {

@@ -30,6 +30,13 @@ int net_loop_free(struct net_loop *loop);
 /* The loop's idea of now, monotonic; updated once per iteration. */
 uint64_t net_loop_now_ms(const struct net_loop *loop);
 
+/*
+ * From now on this loop's TCP connections leave the last `num` descriptors that the process may
+ * have, or a quarter of them where that is less, to others in it: what would take one of those is
+ * treated as if there were none left (EMFILE).
+ */
+void net_loop_leave_descriptors(struct net_loop *loop, unsigned num);
+
 /* ------------------------------------------------------------------------------------ timers -- */
 
 struct net_timer;

@@ -2,6 +2,8 @@
 #ifndef REMORA_NET_LOOP_IMPL_H
 #define REMORA_NET_LOOP_IMPL_H
 
+#include <stdbool.h>
+
 #include <uv.h>
 
 #include "net_loop.h"
@@ -24,7 +26,15 @@ struct net_loop {
     uint8_t *scratch;
     struct net_chunk *spare_chunks;
     unsigned num_spare_chunks;
+
+    int descriptors_end; /* the first one that connections leave to others; 0: there is none */
 };
+
+/*
+ * Whether a descriptor that was just made is one that connections leave to others. The kernel gives
+ * the lowest number that is free, so the number says how many are taken.
+ */
+bool net_loop_leaves(const struct net_loop *loop, int fd);
 
 /* Makes the ring empty. */
 void net_task_init_ring(struct net_task *ring);

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "log.h"
+
 enum {
     DRAIN_LOOK_MS =
         20, /* how often a drain looks whether all is over: HTTP/2's last frames go out between the looks */
@@ -115,16 +117,22 @@ fail:
     return NULL;
 }
 
+/* Who was dropped is not known; net sees to it that this comes once a second at most. */
+static void tell_overload(const struct proxy *proxy, enum session_direction direction)
+{
+    telemetry_accept_overload(proxy->telemetry, direction);
+    LOG_WARN("proxy", "connections dropped: out of file descriptors; raise the agent's limit",
+             LOG_S("direction", direction == SESSION_OUTBOUND ? "outbound" : "inbound"));
+}
+
 static void outbound_on_overload(void *owner)
 {
-    struct proxy *proxy = owner;
-    telemetry_accept_overload(proxy->telemetry, SESSION_OUTBOUND);
+    tell_overload(owner, SESSION_OUTBOUND);
 }
 
 static void inbound_on_overload(void *owner)
 {
-    struct proxy *proxy = owner;
-    telemetry_accept_overload(proxy->telemetry, SESSION_INBOUND);
+    tell_overload(owner, SESSION_INBOUND);
 }
 
 static void proxy_close_listeners(struct proxy *proxy)

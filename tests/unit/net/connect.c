@@ -211,6 +211,30 @@ static void what_cannot_start_says_why_at_once(void **state)
     close(listener);
 }
 
+/* The limit cannot be lowered below what is open, so the next descriptor is made to be the last. */
+static void the_last_descriptors_are_left_to_others(void **state)
+{
+    struct addr at;
+    struct attempt attempt;
+    int listener = listen_raw(AF_INET, 1, &at);
+    struct rlimit before;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    int next = dup(listener);
+    close(next);
+    const struct rlimit low = {.rlim_cur = (rlim_t)next + 1, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    net_loop_leave_descriptors(loop, 1);
+    struct net_connect *connect = start(&at, 10000, &attempt);
+    int other = dup(listener);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_null(connect);
+    assert_int_equal(attempt.err.sys, EMFILE);
+    assert_int_equal(other, next);
+    net_loop_run(loop);
+    close(other);
+    close(listener);
+}
+
 #define LOOP_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -222,6 +246,7 @@ int main(void)
         LOOP_TEST(a_cancelled_attempt_is_silent),
         LOOP_TEST(attempts_may_be_cancelled_by_the_end_of_others),
         LOOP_TEST(what_cannot_start_says_why_at_once),
+        LOOP_TEST(the_last_descriptors_are_left_to_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -278,13 +278,15 @@ static void a_listener_freed_while_it_accepts_accepts_no_more(void **state)
 
 /* ------------------------------------------------------------------------ out of descriptors -- */
 
+enum { DESCRIPTORS_MAX = 256 };
+
 static struct rlimit limit_before;
 
 /* Takes every descriptor that the process may have. */
 static void take_all_descriptors(void)
 {
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit_before), 0);
-    const struct rlimit low = {.rlim_cur = 256, .rlim_max = limit_before.rlim_max};
+    const struct rlimit low = {.rlim_cur = DESCRIPTORS_MAX, .rlim_max = limit_before.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
     int fd;
     while ((fd = dup(STDIN_FILENO)) >= 0)
@@ -326,6 +328,35 @@ static void without_descriptors_connections_are_dropped_and_told_once(void **sta
     net_loop_run(loop);
     assert_int_equal(server.num_accepted, 1);
     for (int i = 0; i < 4; i++)
+        close(clients[i]);
+}
+
+static void the_last_descriptors_are_left_to_others(void **state)
+{
+    enum { LEFT = 10 };
+    int clients[2];
+    listen_at("127.0.0.1:0", &plain);
+    for (int i = 0; i < 2; i++)
+        clients[i] = new_client(AF_INET);
+    take_all_descriptors();
+    while (fillers[num_fillers - 1] >= DESCRIPTORS_MAX - LEFT)
+        close(fillers[--num_fillers]);
+    net_loop_leave_descriptors(loop, LEFT);
+    connect_to(clients[0], "127.0.0.1");
+    net_loop_run(loop);
+    assert_int_equal(server.num_accepted, 0);
+    assert_int_equal(server.num_overload, 1);
+    assert_reset(clients[0]);
+    int other = __real_open("/dev/null", O_RDONLY);
+    assert_true(other >= 0);
+    close(other);
+
+    close(fillers[--num_fillers]);
+    connect_to(clients[1], "127.0.0.1");
+    net_loop_run(loop);
+    assert_int_equal(server.num_accepted, 1);
+    give_descriptors_back();
+    for (int i = 0; i < 2; i++)
         close(clients[i]);
 }
 
@@ -394,6 +425,7 @@ int main(void)
         LOOP_TEST(many_connections_are_accepted_at_once),
         LOOP_TEST(a_listener_freed_while_it_accepts_accepts_no_more),
         LOOP_TEST(without_descriptors_connections_are_dropped_and_told_once),
+        LOOP_TEST(the_last_descriptors_are_left_to_others),
         LOOP_TEST(a_lost_reserve_is_made_good),
         LOOP_TEST(without_a_descriptor_for_it_no_listener_is_made),
     };
