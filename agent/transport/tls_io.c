@@ -6,7 +6,12 @@
 #include <sys/queue.h>
 
 enum {
-    SPARES_MAX = 16,         /* connections that move bytes in one round, most of the time */
+    /*
+     * Two to four are in use at any moment; more only when many connections have something to send
+     * in one round, which is then little and quickly allocated. This bounds what a burst leaves
+     * behind for ever to 2.5 MB.
+     */
+    SPARES_MAX = 8,
     SPARE_KEPT = 320 * 1024, /* capacity; one read of ciphertext decrypts into less */
     LINGER_MS = 1000,
 };
