@@ -68,6 +68,8 @@ static const char *missing_way(const struct mesh_workload *workload,
 static bool is_eligible(const struct mesh_service *service, const struct mesh_endpoint *endpoint,
                         const struct mesh_request *request, struct mesh_pick *pick)
 {
+    if (request->only_tunnels && endpoint->workload->tunnel == MESH_TUNNEL_NONE)
+        return false;
     uint16_t port =
         mesh_index_target_port(service, endpoint->membership, request->destination.port);
     if (port == 0)

@@ -17,7 +17,8 @@ struct mesh_pick {
 
 /*
  * Picks, each endpoint with the probability that its capacity is of the sum, among the endpoints that can serve the port, have
- * an address of the right family, were not tried, and rank best by the service's routing preferences.
+ * an address of the right family, were not tried, do not want clear text where only tunnels will do, and rank best by the
+ * service's routing preferences.
  */
 struct mesh_pick mesh_balance_pick(const struct mesh_snapshot *snapshot,
                                    const struct mesh_service *service,

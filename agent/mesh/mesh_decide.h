@@ -27,6 +27,8 @@ struct mesh_request {
     const struct addr
         *tried;       /* targets of earlier decisions for this connection: not to be chosen again */
     size_t num_tried; /* at most MESH_TRIED_MAX */
+    bool only_tunnels; /* an earlier decision for this connection was a tunnel: who breaks tunnels
+                          must not get what would have gone through them in clear */
 };
 
 enum mesh_decision_kind {

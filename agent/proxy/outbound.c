@@ -65,6 +65,7 @@ static void outbound_decide(const struct session *session, struct mesh_decision 
         .random = rng_u64(),
         .tried = session->tried,
         .num_tried = session->num_tried,
+        .only_tunnels = session->only_tunnels,
     };
     mesh_decide(session->snapshot, &request, decision);
 }
@@ -91,15 +92,22 @@ static void outbound_attempt_failed(struct session *session, enum reason reason,
 
 /* ---------------------------------------------------------------------------------------------------- plain connections -- */
 
+static void outbound_connect_failed(struct session *session, const struct err *err)
+{
+    enum reason reason = dial_connect_reason(err);
+    session_tell_connect(session, reason);
+    outbound_attempt_failed(session, reason, err->message);
+}
+
 static void outbound_on_connected(void *owner, struct net_tcp *tcp, const struct err *err)
 {
     struct session *session = owner;
     session->connecting = NULL;
-    session_tell_connect(session, tcp != NULL ? REASON_DONE : dial_connect_reason(err));
     if (tcp == NULL) {
-        outbound_attempt_failed(session, dial_connect_reason(err), err->message);
+        outbound_connect_failed(session, err);
         return;
     }
+    session_tell_connect(session, REASON_DONE);
     session_take_far(session, tcp);
     session_relay(session);
 }
@@ -112,8 +120,9 @@ static void outbound_start_connect(struct session *session)
     session->connecting =
         net_connect_start(proxy->loop, &session->target_addr, &proxy->options.tcp,
                           proxy->options.connect_timeout_ms, outbound_on_connected, session, &err);
+    /* The kernel may know at once that there is no way: an attempt like any other. */
     if (session->connecting == NULL)
-        session_close(session, dial_connect_reason(&err), err.message);
+        outbound_connect_failed(session, &err);
 }
 
 /* --------------------------------------------------------------------------------------------------------------- tunnels -- */
@@ -179,6 +188,7 @@ static void outbound_act(struct session *session, const struct mesh_decision *de
     switch (decision->kind) {
     case MESH_TUNNEL:
         session->destination_addr = decision->tunnel;
+        session->only_tunnels = true;
         outbound_start_tunnel(session, decision);
         return;
     case MESH_PASSTHROUGH:

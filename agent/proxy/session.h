@@ -61,9 +61,10 @@ struct session {
         *request; /* inbound: the CONNECT to be answered, while the application is connected to */
     bool (*accept)(struct session *session); /* inbound: answers it; see inbound.h */
 
-    /* Outbound: endpoints that failed. */
+    /* Outbound: endpoints that failed, and whether one of them was to be reached by a tunnel. */
     struct addr tried[MESH_TRIED_MAX];
     size_t num_tried;
+    bool only_tunnels;
 };
 
 /*

@@ -19,10 +19,13 @@ LARGE = 24 * 1024 * 1024
 MEDIUM = 1024 * 1024
 VIPS = {socket.AF_INET: "198.19.0.10", socket.AF_INET6: "fd00:19::10"}
 OWN_VIPS = {socket.AF_INET: "198.19.0.11", socket.AF_INET6: "fd00:19::11"}
+CLEAR_VIPS = {socket.AF_INET: "198.19.0.12", socket.AF_INET6: "fd00:19::12"}
+MIXED_VIPS = {socket.AF_INET: "198.19.0.13", socket.AF_INET6: "fd00:19::13"}
+NOWHERE = ("198.18.99.99", "fd00:18::9999")
 
 
 def setUpModule():
-    global NODE, MESH, CLIENT, SERVER, SECOND, OUTSIDER
+    global NODE, MESH, CLIENT, SERVER, SECOND, OUTSIDER, PLAIN
     NODE = Node().__enter__()
     try:
         MESH = Mesh(NODE)
@@ -30,6 +33,13 @@ def setUpModule():
         OUTSIDER = NODE.pod("outsider")
         MESH.service("both", VIPS.values(), {80: 8080}, [SERVER, SECOND])
         MESH.service("own", OWN_VIPS.values(), {80: 8080}, [SERVER])
+        PLAIN, nowhere = MESH.peer("plain"), MESH.peer("nowhere")
+        PLAIN.workload["protocol"] = nowhere.workload["protocol"] = "TCP"
+        nowhere.workload["workloadIps"] = NOWHERE
+        for address in NOWHERE:
+            CLIENT.pod.run(["ip", "route", "add", "unreachable", address])
+        MESH.service("clear", CLEAR_VIPS.values(), {80: 8080}, [PLAIN, nowhere])
+        MESH.service("mixed", MIXED_VIPS.values(), {80: 8080}, [SERVER, PLAIN])
         MESH.start()
     except BaseException:
         NODE.show_logs()
@@ -257,6 +267,26 @@ class Services(Case):
             self.assertEqual(answers, {b"second"})
         finally:
             SERVER.start()
+
+    def test_an_endpoint_that_the_kernel_knows_no_way_to_is_passed_over(self):
+        self.serve(self.who(b"plain"), self.family, PLAIN, 8080)
+        answers = {self.ask(CLIENT.pod, CLEAR_VIPS[self.family], self.family) for _ in range(20)}
+        self.assertEqual(answers, {b"plain"})
+
+    def test_what_was_to_go_through_a_tunnel_does_not_go_to_another_endpoint_in_clear(self):
+        self.serve(self.who(b"plain"), self.family, PLAIN, 8080)
+        SERVER.stop()
+        try:
+            refused = 0
+            for _ in range(30):
+                try:
+                    self.assertEqual(self.ask(CLIENT.pod, MIXED_VIPS[self.family], self.family), b"plain")
+                except ConnectionResetError:
+                    refused += 1
+        finally:
+            SERVER.start()
+        self.assertGreater(refused, 0, "every connection that was meant for the tunnel went in clear")
+        self.assertLess(refused, 30)
 
     def test_an_application_reaches_its_own_service(self):
         self.serve(self.who(b"myself"), self.family, SERVER, 8080)

@@ -12,6 +12,7 @@ struct endpoint {
     const char *network;
     uint16_t own_port; /* 0: the service's */
     bool unhealthy;
+    bool tunnel; /* HBONE */
 };
 
 /* A client in zone z1 on node n1, and one service at 10.1.0.1:80 with the endpoints. */
@@ -51,6 +52,7 @@ static struct mesh_snapshot *mesh_of(const struct mesh_service *options,
             .node = endpoints[i].node,
             .network = endpoints[i].network,
             .unhealthy = endpoints[i].unhealthy,
+            .tunnel = endpoints[i].tunnel ? MESH_TUNNEL_HBONE : MESH_TUNNEL_NONE,
             .locality = {.region = "r", .zone = endpoints[i].zone},
             .services = &membership,
             .num_services = 1};
@@ -232,6 +234,37 @@ static void failover_goes_to_the_next_rank_when_the_best_was_tried(void **state)
     mesh_snapshot_unref(snapshot);
 }
 
+static void what_began_as_a_tunnel_does_not_go_to_an_endpoint_in_clear(void **state)
+{
+    (void)state;
+    const struct endpoint endpoints[] = {{.ip = "10.0.0.1", .capacity = 1, .tunnel = true},
+                                         {.ip = "10.0.0.2", .capacity = 5},
+                                         {.ip = "10.0.0.3", .capacity = 1, .tunnel = true}};
+    const struct mesh_service service = {0};
+    struct mesh_snapshot *snapshot = mesh_of(&service, endpoints, 3);
+    const struct addr tried[] = {fixture_addr("10.0.0.1:8080"), fixture_addr("10.0.0.3:8080")};
+    struct mesh_request request = {.source = mesh_snapshot_workload_by_uid(snapshot, "client"),
+                                   .network = "",
+                                   .destination = fixture_addr("10.1.0.1:80"),
+                                   .tried = tried,
+                                   .num_tried = 1,
+                                   .only_tunnels = true};
+    struct mesh_decision decision;
+    for (request.random = 0; request.random < 100; request.random++) {
+        mesh_decide(snapshot, &request, &decision);
+        assert_int_equal(decision.kind, MESH_TUNNEL);
+        assert_string_equal(decision.workload->uid, "10.0.0.3");
+    }
+    request.num_tried = 2;
+    mesh_decide(snapshot, &request, &decision);
+    assert_int_equal(decision.kind, MESH_REFUSE);
+    assert_int_equal(decision.reason, REASON_NO_HEALTHY_ENDPOINT);
+    request.only_tunnels = false;
+    mesh_decide(snapshot, &request, &decision);
+    assert_int_equal(decision.kind, MESH_PASSTHROUGH);
+    mesh_snapshot_unref(snapshot);
+}
+
 static void the_largest_capacities_do_not_overflow(void **state)
 {
     (void)state;
@@ -286,6 +319,7 @@ int main(void)
         cmocka_unit_test(each_endpoint_gets_its_exact_share),
         cmocka_unit_test(what_was_tried_is_not_chosen_and_its_share_goes_to_the_rest),
         cmocka_unit_test(failover_goes_to_the_next_rank_when_the_best_was_tried),
+        cmocka_unit_test(what_began_as_a_tunnel_does_not_go_to_an_endpoint_in_clear),
         cmocka_unit_test(the_largest_capacities_do_not_overflow),
         cmocka_unit_test(an_endpoints_own_port_beats_the_services),
     };
