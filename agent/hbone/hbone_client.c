@@ -81,6 +81,7 @@ struct hbone_client *hbone_client_start(struct tls_io *io, const struct hbone_cl
     client->owner = owner;
     client->options = params->options;
     client->max_streams = params->max_streams;
+    client->assumed_streams = params->assumed_streams;
     struct dial_params dial = params->dial;
     dial.on_connected = on_connected;
     client->dial = dial_start(io, &dial, on_dialed, client, err);
@@ -108,6 +109,15 @@ void hbone_client_retire(struct hbone_client *client)
 
 /* ---------------------------------------------------------------------------------- requests -- */
 
+static unsigned permitted_streams(const struct hbone_client *client)
+{
+    unsigned max = client->max_streams;
+    if (!hbone_conn_was_heard(client->conn))
+        return client->assumed_streams < max ? client->assumed_streams : max;
+    unsigned peers = h2_session_max_streams(hbone_conn_h2(client->conn));
+    return peers < max ? peers : max;
+}
+
 unsigned hbone_client_room(const struct hbone_client *client)
 {
     if (client->conn == NULL || !hbone_conn_is_open(client->conn))
@@ -115,11 +125,15 @@ unsigned hbone_client_room(const struct hbone_client *client)
     const struct h2_session *h2 = hbone_conn_h2(client->conn);
     if (!h2_session_takes_requests(h2))
         return 0;
-    unsigned max = h2_session_max_streams(h2);
-    if (max > client->max_streams)
-        max = client->max_streams;
+    unsigned max = permitted_streams(client);
     unsigned num = h2_session_num_streams(h2);
     return num < max ? max - num : 0;
+}
+
+unsigned hbone_client_max_streams(const struct hbone_client *client)
+{
+    unsigned max = permitted_streams(client);
+    return max > 0 ? max : 1;
 }
 
 bool hbone_client_was_heard(const struct hbone_client *client)

@@ -32,6 +32,7 @@ struct hbone_client_params {
     struct dial_params dial;
     const struct hbone_conn_options *options; /* lent until it is over */
     unsigned max_streams;
+    unsigned assumed_streams; /* until the peer has said how many it permits */
 };
 
 enum hbone_client_state { HBONE_CLIENT_CONNECTING, HBONE_CLIENT_SHAKING_HANDS, HBONE_CLIENT_OPEN };
@@ -48,6 +49,7 @@ struct hbone_client {
     const struct hbone_conn_options *options;
     struct peer_cert *peer; /* NULL until it is open */
     unsigned max_streams;
+    unsigned assumed_streams;
 };
 
 /* Starts to dial. NULL: see *err, whose reason dial_connect_reason gives. */
@@ -63,6 +65,9 @@ void hbone_client_retire(struct hbone_client *client);
 
 /* Requests that may be sent now. */
 unsigned hbone_client_room(const struct hbone_client *client);
+
+/* Requests that may be under way at once, as far as is known; at least 1. */
+unsigned hbone_client_max_streams(const struct hbone_client *client);
 
 /* The peer has spoken HTTP/2 in it: it took our certificate. */
 bool hbone_client_was_heard(const struct hbone_client *client);

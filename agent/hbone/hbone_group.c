@@ -53,6 +53,7 @@ static struct hbone_group *group_new(struct hbone_pool *pool,
         return NULL;
     group->pool = pool;
     group->peer = request->peer;
+    group->assumed_streams = pool->options.max_streams;
     TAILQ_INIT(&group->waiting);
     TAILQ_INIT(&group->clients);
     group->expected = calloc(request->num_expected, sizeof(*group->expected));
@@ -161,6 +162,8 @@ static void on_open(void *owner, struct hbone_client *client)
 static void on_room(void *owner, struct hbone_client *client)
 {
     struct hbone_group *group = owner;
+    if (hbone_client_was_heard(client))
+        group->assumed_streams = hbone_client_max_streams(client);
     if (!TAILQ_EMPTY(&group->waiting))
         hbone_pool_mark(group);
 }
@@ -170,7 +173,7 @@ static void share_failure(struct hbone_group *group, enum reason reason, const s
 {
     struct hbone_wait_list victims;
     TAILQ_INIT(&victims);
-    size_t carried = (size_t)group->num_connecting * group->pool->options.max_streams;
+    size_t carried = (size_t)group->num_connecting * group->assumed_streams;
     struct hbone_pool_wait *wait = TAILQ_FIRST(&group->waiting);
     for (; wait != NULL && carried > 0; carried--)
         wait = TAILQ_NEXT(wait, entry);
@@ -231,6 +234,7 @@ static int start_client(struct hbone_group *group, struct err *err)
             },
         .options = &pool->options.conn,
         .max_streams = pool->options.max_streams,
+        .assumed_streams = group->assumed_streams,
     };
     struct hbone_client *client =
         hbone_client_start(pool->io, &params, &client_handler, group, err);
@@ -272,7 +276,7 @@ static size_t count_waiting(const struct hbone_group *group, size_t enough)
  */
 static void dial_for_waiting(struct hbone_group *group)
 {
-    size_t per_client = group->pool->options.max_streams;
+    size_t per_client = group->assumed_streams;
     struct err err;
     while (count_waiting(group, group->num_connecting * per_client + 1) >
            group->num_connecting * per_client) {

@@ -56,6 +56,7 @@ struct hbone_group {
     uint32_t hash;
     unsigned num_waits; /* in whatever list, and those sent */
     unsigned num_connecting;
+    unsigned assumed_streams; /* how many a new connection will carry: what the last one taught */
     struct hbone_wait_list waiting;
     struct hbone_client_list clients;
 };

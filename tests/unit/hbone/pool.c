@@ -206,6 +206,17 @@ static void what_becomes_of_connections_is_told_to_the_observer(void **state)
     assert_int_equal(observed.closed, REASON_TUNNEL_LOST);
 }
 
+static void a_burst_is_spread_by_the_limit_that_the_first_refusals_taught(void **state)
+{
+    world.server_options.conn.h2.max_streams = 4;
+    world_open(&world);
+    call_times(60);
+    world_until(&world, all_calls_done);
+    assert_all_are(REASON_DONE);
+    assert_int_equal(stats().tunnels, 60);
+    assert_int_equal(stats().dials, 15);
+}
+
 static void expected_identities_are_part_of_the_key(void **state)
 {
     static const char *const both[] = {STRANGER_ID, SERVER_ID};
@@ -583,6 +594,7 @@ int main(void)
         POOL_TEST(as_many_connections_as_the_queue_needs_are_opened_at_once),
         POOL_TEST(the_peers_limit_on_streams_is_kept_by_more_connections),
         POOL_TEST(requests_refused_for_want_of_streams_go_onto_other_connections),
+        POOL_TEST(a_burst_is_spread_by_the_limit_that_the_first_refusals_taught),
         POOL_TEST(what_becomes_of_connections_is_told_to_the_observer),
         POOL_TEST(expected_identities_are_part_of_the_key),
         POOL_TEST(a_peer_of_another_identity_is_refused_before_anything_is_sent),
