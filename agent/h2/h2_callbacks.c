@@ -152,7 +152,9 @@ static int h2_on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, 
                                void *user)
 {
     struct h2_session *session = user;
-    if (frame->hd.type == NGHTTP2_HEADERS)
+    /* One too many is not malformed: the peer sent it before it could know our limit, and is told
+     * that it was not begun. */
+    if (frame->hd.type == NGHTTP2_HEADERS && ng_error != NGHTTP2_ERR_REFUSED_STREAM)
         h2_report_malformed(session,
                             session->why[0] != '\0' ? session->why : nghttp2_strerror(ng_error));
     return 0;

@@ -264,6 +264,8 @@ class Counts(Case):
         # The pool knows the peer's limit and makes more tunnels.
         self.assertEqual((len(alive), num_reset), (30, 0))
         self.assertGreaterEqual(SERVER.metric("remora_tunnels_open", direction="inbound"), 8)
+        # Those that were refused because their sender could not know are nobody's failure.
+        self.assertEqual(SERVER.metric("remora_session_ends_total"), 0)
 
 
 class Timers(Case):

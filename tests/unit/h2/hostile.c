@@ -321,6 +321,7 @@ static void more_streams_than_permitted_are_refused(void **state)
     assert_int_equal(server.num_streams, 2);
     assert_int_equal(find_reset(&server, 5), H2_REFUSED_STREAM);
     assert_int_equal(server.recv_result, 0);
+    assert_int_equal(server.num_malformed, 0);
     buf_done(&bytes);
     side_done(&server);
 }
