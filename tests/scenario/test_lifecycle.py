@@ -6,11 +6,14 @@ import re
 import signal
 import socket
 import sys
+import threading
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "harness"))
 
 import actors  # noqa: E402
+from h2.settings import SettingCodes  # noqa: E402
 import hbone  # noqa: E402
 from mesh import Mesh, parse_log_line, replace_file  # noqa: E402
 from pods import AGENT_UID, Node, require_root, unprivileged, wait_until  # noqa: E402
@@ -87,10 +90,10 @@ class Case(unittest.TestCase):
         agent.restart(**options)
         self.addCleanup(agent.restart)
 
-    def peer(self, agent, *names):
+    def peer(self, agent, *names, **peer):
         """A connection to an agent's HBONE port with a certificate of the mesh in these names."""
         context = hbone.client_context(MESH.authority.credentials(names), MESH.authority.root_file)
-        return self.enterContext(hbone.connect(OUTSIDER, (agent.pod.ipv4, hbone.PORT), context))
+        return self.enterContext(hbone.connect(OUTSIDER, (agent.pod.ipv4, hbone.PORT), context, **peer))
 
 
 class Starting(Case):
@@ -220,8 +223,10 @@ class Privileges(Case):
 class Draining(Case):
     """SERVER is told to end while connections live in both directions."""
 
+    workers = "1"
+
     def start(self, drain_timeout):
-        self.restart(SERVER, drain_timeout=drain_timeout)
+        self.restart(SERVER, drain_timeout=drain_timeout, workers=self.workers)
         inside = self.serve(actors.echo, SERVER.pod)
         outside = self.serve(actors.echo, CLIENT.pod)
         inbound = self.dial(CLIENT.pod, SERVER.pod.ipv4, inside.port)
@@ -261,7 +266,7 @@ class Draining(Case):
         self.assertNotIn("handles open", SERVER.process.log())
 
     def test_peers_are_told_by_goaway_and_their_streams_go_on(self):
-        self.restart(SERVER, drain_timeout="5m")
+        self.restart(SERVER, drain_timeout="5m", workers=self.workers)
         server = self.serve(actors.echo, SERVER.pod)
         peer = self.peer(SERVER, f"URI:{CLIENT.identity}")
         tunnel = peer.connect_to(f"{SERVER.pod.ipv4}:{server.port}")
@@ -274,9 +279,28 @@ class Draining(Case):
         peer.wait_closed()
         self.assertEqual(SERVER.process.wait(), 0)
 
+    def test_a_slow_reader_gets_the_last_bytes_of_a_finished_tunnel_before_it_ends(self):
+        self.restart(SERVER, drain_timeout="5m")
+        size = 24 << 20
+        server = self.serve(lambda connection: actors.send_pattern(connection, "last", size), SERVER.pod)
+        peer = self.peer(SERVER, f"URI:{CLIENT.identity}", receive_buffer=64 << 10, extra_window=1 << 30,
+                         settings={SettingCodes.INITIAL_WINDOW_SIZE: (1 << 31) - 1})
+        tunnel = peer.connect_to(f"{SERVER.pod.ipv4}:{server.port}")
+        self.assertEqual(peer.status(tunnel), 200)
+        peer.end(tunnel)
+        SERVER.process.signal(signal.SIGTERM)
+        while "connection complete" not in SERVER.process.log():
+            peer.poll()
+        # What the agent has done with is not yet with the peer, which now pauses.
+        time.sleep(0.5)
+        self.assertEqual(b"".join(actors.pattern("last", size)), peer.receive_to_end(tunnel))
+        peer.wait_closed()
+        peer.close()
+        self.assertEqual(SERVER.process.wait(), 0)
+
     def test_with_nothing_live_it_ends_at_once(self):
         for number in (signal.SIGTERM, signal.SIGINT):
-            self.restart(SERVER, drain_timeout="5m")
+            self.restart(SERVER, drain_timeout="5m", workers=self.workers)
             SERVER.process.signal(number)
             self.assertEqual(SERVER.process.wait(), 0)
 
@@ -290,6 +314,38 @@ class Draining(Case):
             (entry,) = SERVER.sessions(port)
             self.assertEqual((entry["reason"], entry["response_flags"], entry["bytes_sent"], entry["bytes_recv"]),
                              ("drained", "DRAIN", 10, 10))
+
+    def test_at_the_deadline_a_peer_that_reads_nothing_and_still_speaks_is_left(self):
+        SPARE.stop()
+        self.addCleanup(SPARE.start)
+        context = hbone.server_context(MESH.authority.credentials([f"URI:{SPARE.identity}"]), MESH.authority.root_file)
+        over = threading.Event()
+        self.restart(CLIENT, drain_timeout="1s")
+        with hbone.Server(SPARE.pod, context) as server, self.dial(CLIENT.pod, SPARE.pod.ipv4, 8080) as connection:
+            peer = server.accept(settings={SettingCodes.INITIAL_WINDOW_SIZE: (1 << 31) - 1}, extra_window=1 << 30)
+            peer.answer(peer.accept(), 200)
+            connection.setblocking(False)
+            idle = 0
+            while idle < 20:
+                try:
+                    connection.send(bytes(1 << 16))
+                    idle = 0
+                except BlockingIOError:
+                    idle += 1
+                    time.sleep(0.05)
+
+            def speak():
+                while not over.wait(0.2) and not peer.closed:
+                    peer.send_frame(hbone.PING, payload=bytes(8))
+
+            speaker = threading.Thread(target=speak)
+            speaker.start()
+            try:
+                CLIENT.process.signal(signal.SIGTERM)
+                self.assertEqual(CLIENT.process.wait(), 0)
+            finally:
+                over.set()
+                speaker.join()
 
     def test_a_second_signal_ends_it_at_once(self):
         inside, outside, inbound, outbound = self.start("1h")
@@ -307,6 +363,12 @@ class Draining(Case):
         self.restart(SERVER, termination_grace_period="40")
         SERVER.process.signal(signal.SIGTERM)
         SERVER.process.wait_log('"draining.*deadline_ms=35000')
+
+
+class DrainingWorkers(Draining):
+    """The same with three threads that carry traffic."""
+
+    workers = "3"
 
 
 class AccessLog(Case):
@@ -482,6 +544,32 @@ class Metrics(Case):
             got = CLIENT.pod.run(["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-X", method,
                                   f"http://127.0.0.1:{port}{path}"]).stdout
             self.assertEqual(int(got), status, f"{method} {path}")
+
+
+class Workers(Case):
+    def test_all_of_them_carry_traffic_and_are_counted_together(self):
+        for agent in (CLIENT, SERVER):
+            self.restart(agent, workers="3")
+        server = self.serve(actors.echo, SERVER.pod)
+        live = [self.dial(CLIENT.pod, SERVER.pod.ipv4, server.port) for _ in range(60)]
+        for connection in live:
+            self.echoes(connection)
+        for agent in (CLIENT, SERVER):
+            self.assertEqual(agent.metric("istio_tcp_connections_opened_total"), 60, agent.name)
+            self.assertGreaterEqual(agent.metric("remora_tunnels_open"), 2, agent.name)
+            self.assertEqual(len([name for name in self.threads(agent) if name.startswith("worker-")]), 3)
+        for connection in live:
+            connection.close()
+        for agent in (CLIENT, SERVER):
+            self.assertEqual(len(agent.sessions(server.port, 60)), 60)
+            wait_until(lambda: agent.metric("istio_tcp_connections_closed_total") == 60, f"{agent.name}'s sessions to end")
+
+    def threads(self, agent):
+        names = []
+        for task in os.listdir(f"/proc/{agent.process.pid}/task"):
+            with open(f"/proc/{agent.process.pid}/task/{task}/comm", encoding="ascii") as name:
+                names.append(name.read().strip())
+        return names
 
 
 class Signals(Case):

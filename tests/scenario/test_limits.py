@@ -154,6 +154,20 @@ class Output(Case):
         told = len(lines) + SERVER.metric("remora_log_lines_dropped_total", log="access")
         self.assertEqual(told, SERVER.metric("istio_tcp_connections_closed_total"))
 
+    def test_a_reader_of_both_logs_that_goes_away_does_not_take_the_agent_along(self):
+        fifo = os.path.join(NODE.folder, "both")
+        os.mkfifo(fifo)
+        os.chmod(fifo, 0o666)
+        reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+        self.restart(SERVER, through=["sh", "-c", f'exec "$0" "$@" >{fifo} 2>&1'])
+        server = self.serve(actors.echo, SERVER.pod)
+        self.echoes(CLIENT.pod, SERVER.pod.ipv4, server.port)
+        os.close(reader)
+        for _ in range(50):
+            self.echoes(CLIENT.pod, SERVER.pod.ipv4, server.port)
+        self.assertEqual(SERVER.readiness()[0], 200)
+        self.assertEqual(SERVER.stop(), 0)
+
     def read_lines(self, file, port):
         """Everything up to the line of a connection that is made now."""
         text = b""
