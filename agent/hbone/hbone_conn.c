@@ -7,6 +7,13 @@
 #include "net_loop.h"
 #include "tls_stream.h"
 
+enum {
+    /* For the last bytes of a connection that ends in good order: a lost segment is sent again
+     * within the first, a slow line takes what is queued within the second. */
+    LAST_BYTES_QUIET_MS = 3 * 1000,
+    LAST_BYTES_MS = 30 * 1000,
+};
+
 struct hbone_conn {
     struct tls_io *io;
     struct net_loop *loop;
@@ -45,7 +52,7 @@ static void release(struct hbone_conn *conn)
 static void close_tls(struct hbone_conn *conn, bool with_care)
 {
     if (with_care)
-        tls_io_linger(conn->io, conn->tls);
+        tls_io_linger(conn->io, conn->tls, LAST_BYTES_QUIET_MS, LAST_BYTES_MS);
     else
         stream_close(conn->tls);
     conn->tls = NULL;

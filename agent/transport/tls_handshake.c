@@ -5,6 +5,8 @@
 
 #include "tls_stream_impl.h"
 
+enum { ALERT_MS = 1000 }; /* for a peer that was refused to take the alert */
+
 struct tls_handshake {
     struct tls_io *io;
     struct stream *lower;
@@ -45,7 +47,7 @@ static void fail(struct tls_handshake *handshake, enum reason reason, const stru
 static void fail_by_tls(struct tls_handshake *handshake)
 {
     push(handshake); /* the alert */
-    tls_io_linger(handshake->io, handshake->lower);
+    tls_io_linger(handshake->io, handshake->lower, ALERT_MS, ALERT_MS);
     fail(handshake, tls_conn_reason(handshake->conn), tls_conn_err(handshake->conn));
 }
 

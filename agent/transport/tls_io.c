@@ -13,13 +13,19 @@ enum {
      */
     SPARES_MAX = 8,
     SPARE_KEPT = 320 * 1024, /* capacity; one read of ciphertext decrypts into less */
-    LINGER_MS = 1000,
 };
 
 struct linger {
     LIST_ENTRY(linger) entry;
+    struct net_loop *loop;
     struct stream *stream;
     struct net_timer *timer;
+    uint64_t quiet_ms;
+    uint64_t until_ms;
+    size_t queued; /* when it was last looked at */
+    bool heard;    /* the peer, since then */
+    bool sent;     /* all that was queued, and our end */
+    bool eof;      /* the peer's end */
 };
 
 struct tls_io {
@@ -73,13 +79,30 @@ static void linger_end(struct linger *linger)
     free(linger);
 }
 
-static void linger_on_end(void *owner)
+static void linger_end_if_both_ended(struct linger *linger)
 {
-    linger_end(owner);
+    if (linger->sent && linger->eof)
+        linger_end(linger);
 }
 
 static void linger_on_read(void *owner, const uint8_t *bytes, size_t len)
 {
+    struct linger *linger = owner;
+    linger->heard = true;
+}
+
+static void linger_on_eof(void *owner)
+{
+    struct linger *linger = owner;
+    linger->eof = true;
+    linger_end_if_both_ended(linger);
+}
+
+static void linger_on_shutdown(void *owner)
+{
+    struct linger *linger = owner;
+    linger->sent = true;
+    linger_end_if_both_ended(linger);
 }
 
 static void linger_on_failed(void *owner, enum stream_fault fault, const struct err *err)
@@ -89,27 +112,56 @@ static void linger_on_failed(void *owner, enum stream_fault fault, const struct 
 
 static const struct stream_handler linger_handler = {
     .on_read = linger_on_read,
-    .on_eof = linger_on_end,
+    .on_eof = linger_on_eof,
+    .on_shutdown = linger_on_shutdown,
     .on_failed = linger_on_failed,
 };
 
-void tls_io_linger(struct tls_io *io, struct stream *stream)
+static void linger_wait(struct linger *linger, uint64_t now_ms)
+{
+    uint64_t left_ms = linger->until_ms - now_ms;
+    linger->queued = stream_queued(linger->stream);
+    linger->heard = false;
+    net_timer_start(linger->timer, left_ms < linger->quiet_ms ? left_ms : linger->quiet_ms);
+}
+
+static void linger_on_time(void *owner)
+{
+    struct linger *linger = owner;
+    uint64_t now_ms = net_loop_now_ms(linger->loop);
+    bool moves = linger->heard || stream_queued(linger->stream) < linger->queued;
+    if (moves && now_ms < linger->until_ms)
+        linger_wait(linger, now_ms);
+    else
+        linger_end(linger);
+}
+
+void tls_io_linger(struct tls_io *io, struct stream *stream, uint64_t quiet_ms, uint64_t limit_ms)
 {
     struct linger *linger = calloc(1, sizeof(*linger));
-    struct net_timer *timer = net_timer_new(io->loop, linger_on_end, linger);
+    struct net_timer *timer = net_timer_new(io->loop, linger_on_time, linger);
     if (linger == NULL || timer == NULL) {
         net_timer_free(timer);
         free(linger);
         stream_close(stream);
         return;
     }
+    uint64_t now_ms = net_loop_now_ms(io->loop);
+    linger->loop = io->loop;
     linger->stream = stream;
     linger->timer = timer;
+    linger->quiet_ms = quiet_ms;
+    linger->until_ms = now_ms + limit_ms;
     LIST_INSERT_HEAD(&io->lingers, linger, entry);
     stream_set_handler(stream, &linger_handler, linger);
     stream_shutdown(stream);
     stream_read_start(stream);
-    net_timer_start(timer, LINGER_MS);
+    linger_wait(linger, now_ms);
+}
+
+bool tls_io_is_lingering(const struct tls_io *io)
+{
+    return !LIST_EMPTY(&io->lingers);
 }
 
 void tls_io_free(struct tls_io *io)

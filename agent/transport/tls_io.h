@@ -5,7 +5,9 @@
 #ifndef REMORA_TLS_IO_H
 #define REMORA_TLS_IO_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "buf.h"
 #include "net_loop.h"
@@ -29,10 +31,15 @@ struct buf tls_io_take(struct tls_io *io);
 void tls_io_give(struct tls_io *io, struct buf *buf);
 
 /*
- * Closes a stream of whose peer we want that it reads our last bytes: ends our direction and throws
- * away what still comes, for a second at most. Closing at once would make the kernel answer unread
- * bytes with RST, and the peer may then lose what we said. Takes `stream`.
+ * Closes a stream of whose peer we want that it reads our last bytes: sends what is queued, ends our
+ * direction and throws away what still comes, until the peer ends too. Closing at once would drop
+ * what is queued, and make the kernel answer unread bytes with RST, by which the peer may lose what
+ * it has not read. Given up when for `quiet_ms` nothing went out and nothing came, and after
+ * `limit_ms` in any case. Takes `stream`.
  */
-void tls_io_linger(struct tls_io *io, struct stream *stream);
+void tls_io_linger(struct tls_io *io, struct stream *stream, uint64_t quiet_ms, uint64_t limit_ms);
+
+/* Some stream's last bytes are still waited for. */
+bool tls_io_is_lingering(const struct tls_io *io);
 
 #endif
