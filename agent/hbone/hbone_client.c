@@ -107,6 +107,12 @@ void hbone_client_retire(struct hbone_client *client)
     hbone_conn_drain(client->conn);
 }
 
+void hbone_client_close(struct hbone_client *client, enum reason reason)
+{
+    assert(client->conn != NULL);
+    hbone_conn_close(client->conn, reason);
+}
+
 /* ---------------------------------------------------------------------------------- requests -- */
 
 static unsigned permitted_streams(const struct hbone_client *client)

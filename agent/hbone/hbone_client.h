@@ -63,6 +63,9 @@ void hbone_client_free(struct hbone_client *client);
 /* No further requests; closes once its streams have ended. Only when it is open. */
 void hbone_client_retire(struct hbone_client *client);
 
+/* Ends it at the end of this round, tunnels and all; then on_over(reason). Only when it is open. */
+void hbone_client_close(struct hbone_client *client, enum reason reason);
+
 /* Requests that may be sent now. */
 unsigned hbone_client_room(const struct hbone_client *client);
 

@@ -360,6 +360,15 @@ void hbone_group_renew(struct hbone_group *group)
 
 void hbone_group_close(struct hbone_group *group)
 {
+    struct hbone_client *client;
+    TAILQ_FOREACH (client, &group->clients, entry) {
+        if (client->state == HBONE_CLIENT_OPEN)
+            hbone_client_close(client, REASON_DRAINED);
+    }
+}
+
+void hbone_group_drop(struct hbone_group *group)
+{
     while (!TAILQ_EMPTY(&group->clients))
         drop_client(group, TAILQ_FIRST(&group->clients));
 }

@@ -116,9 +116,9 @@ static void for_each_group(struct hbone_pool *pool, void (*visit)(struct hbone_g
     }
 }
 
-static void close_group(struct hbone_group *group)
+static void drop_group(struct hbone_group *group)
 {
-    hbone_group_close(group);
+    hbone_group_drop(group);
     if (group->is_dirty)
         TAILQ_REMOVE(&group->pool->dirty, group, dirty_entry);
     group->is_dirty = false;
@@ -130,7 +130,7 @@ void hbone_pool_free(struct hbone_pool *pool)
     if (pool == NULL)
         return;
     assert(pool->stats.waiting == 0);
-    for_each_group(pool, close_group);
+    for_each_group(pool, drop_group);
     net_task_cancel(&pool->later);
     net_timer_free(pool->answer_timer);
     tls_context_unref(pool->context);
@@ -150,6 +150,11 @@ void hbone_pool_drain(struct hbone_pool *pool)
 {
     pool->draining = true;
     for_each_group(pool, hbone_group_drain);
+}
+
+void hbone_pool_close(struct hbone_pool *pool)
+{
+    for_each_group(pool, hbone_group_close);
 }
 
 void hbone_pool_get_stats(const struct hbone_pool *pool, struct hbone_pool_stats *stats)

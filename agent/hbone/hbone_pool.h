@@ -76,6 +76,12 @@ void hbone_pool_set_context(struct hbone_pool *pool, struct tls_context *context
  */
 void hbone_pool_drain(struct hbone_pool *pool);
 
+/*
+ * Ends every open connection at the end of this round with DRAINED, tunnels and all, whether its
+ * peer takes our last words or not.
+ */
+void hbone_pool_close(struct hbone_pool *pool);
+
 struct hbone_pool_stats {
     unsigned connecting;
     unsigned connections; /* open, whether usable for new tunnels or not */

@@ -116,8 +116,11 @@ void hbone_group_drain(struct hbone_group *group);
 
 unsigned hbone_group_num_streams(const struct hbone_group *group);
 
-/* Ends its clients. */
+/* Ends its open clients at the end of the round. */
 void hbone_group_close(struct hbone_group *group);
+
+/* Ends all its clients now. */
+void hbone_group_drop(struct hbone_group *group);
 
 /* -------------------------------------------------------------------------------- hbone_pool -- */
 

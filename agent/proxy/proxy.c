@@ -88,6 +88,8 @@ static void proxy_pool_options(struct proxy *proxy, struct hbone_pool_options *o
 
 /* --------------------------------------------------------------------------------------------------------- start and stop -- */
 
+static void proxy_on_drain_timer(void *owner);
+
 struct proxy *proxy_new(struct net_loop *loop, const struct proxy_options *options,
                         struct telemetry *telemetry, struct err *err)
 {
@@ -102,7 +104,8 @@ struct proxy *proxy_new(struct net_loop *loop, const struct proxy_options *optio
     TAILQ_INIT(&proxy->sessions);
     TAILQ_INIT(&proxy->tunnels);
     proxy->io = tls_io_new(loop);
-    if (proxy->io == NULL) {
+    proxy->drain_timer = net_timer_new(loop, proxy_on_drain_timer, proxy);
+    if (proxy->io == NULL || proxy->drain_timer == NULL) {
         err_set(err, ERR_NOMEM, "out of memory");
         goto fail;
     }
@@ -253,16 +256,26 @@ static bool proxy_is_quiet(const struct proxy *proxy)
     return proxy->num_sessions == 0 && proxy->num_tunnels == 0 && stats.connections == 0;
 }
 
+static void proxy_finish_drain(struct proxy *proxy)
+{
+    void (*on_drained)(void *owner) = proxy->on_drained;
+    proxy->on_drained = NULL;
+    on_drained(proxy->drain_owner);
+}
+
 static void proxy_on_drain_timer(void *owner)
 {
     struct proxy *proxy = owner;
-    if (proxy_is_quiet(proxy)) {
-        proxy->on_drained(proxy->drain_owner);
+    bool is_late = net_loop_now_ms(proxy->loop) >= proxy->drain_deadline_ms;
+    /* The last bytes of what has ended count, too, as long as there is time. */
+    if (proxy_is_quiet(proxy) && (is_late || !tls_io_is_lingering(proxy->io))) {
+        proxy_finish_drain(proxy);
         return;
     }
-    if (net_loop_now_ms(proxy->loop) >= proxy->drain_deadline_ms) {
+    if (is_late) {
         proxy_end_sessions(proxy);
         inbound_hbone_close(proxy);
+        hbone_pool_close(proxy->pool);
     }
     net_timer_start(proxy->drain_timer, DRAIN_LOOK_MS);
 }
@@ -270,19 +283,20 @@ static void proxy_on_drain_timer(void *owner)
 void proxy_start_drain(struct proxy *proxy, uint64_t deadline_ms, void (*on_drained)(void *owner),
                        void *owner)
 {
-    assert(proxy->drain_timer == NULL);
+    assert(proxy->on_drained == NULL);
     proxy->on_drained = on_drained;
     proxy->drain_owner = owner;
     proxy->drain_deadline_ms = net_loop_now_ms(proxy->loop) + deadline_ms;
     proxy_close_listeners(proxy);
     inbound_hbone_drain(proxy);
     hbone_pool_drain(proxy->pool);
-    proxy->drain_timer = net_timer_new(proxy->loop, proxy_on_drain_timer, proxy);
     net_timer_start(proxy->drain_timer, 0);
 }
 
 void proxy_end_drain(struct proxy *proxy)
 {
+    if (proxy->on_drained == NULL)
+        return; /* it is over already */
     proxy->drain_deadline_ms = net_loop_now_ms(proxy->loop);
     net_timer_start(proxy->drain_timer, 0);
 }

@@ -82,7 +82,7 @@ void proxy_set_tls(struct proxy *proxy, struct tls_context *context);
 void proxy_start_drain(struct proxy *proxy, uint64_t deadline_ms, void (*on_drained)(void *owner),
                        void *owner);
 
-/* Ends a drain that is under way at once. */
+/* Ends a drain that is under way at once; `on_drained` still follows. Nothing when it is over. */
 void proxy_end_drain(struct proxy *proxy);
 
 size_t proxy_num_sessions(const struct proxy *proxy);

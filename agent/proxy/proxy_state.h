@@ -37,9 +37,9 @@ struct proxy {
     struct inbound_tunnel_list tunnels; /* inbound HBONE connections */
     size_t num_tunnels;
 
-    struct net_timer *drain_timer; /* NULL unless draining */
-    uint64_t drain_deadline_ms;    /* in the loop's time */
-    void (*on_drained)(void *owner);
+    struct net_timer *drain_timer;
+    uint64_t drain_deadline_ms;      /* in the loop's time */
+    void (*on_drained)(void *owner); /* NULL unless draining */
     void *drain_owner;
 };
 

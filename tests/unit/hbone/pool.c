@@ -488,6 +488,30 @@ static void a_draining_pool_closes_what_is_idle_and_the_rest_when_it_ends(void *
 
 /* ---------------------------------------------------------------------------------- rotation -- */
 
+static bool no_connection_is_left(struct world *w)
+{
+    return stats().connections == 0;
+}
+
+static void closing_ends_open_connections_and_their_tunnels(void **state)
+{
+    world_open(&world);
+    call_times(2);
+    world_until(&world, all_calls_done);
+    hbone_pool_close(world.pool);
+    hbone_pool_close(world.pool);
+    assert_int_equal(stats().connections, 1); /* until the end of the round */
+    world_until(&world, no_connection_is_left);
+    world_settle(&world);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_true(world.calls[i].end.failed);
+        assert_int_equal(world.calls[i].end.fault, STREAM_FAULT_LOST);
+    }
+    world_call(&world); /* it still takes requests */
+    world_until(&world, all_calls_done);
+    assert_all_are(REASON_DONE);
+}
+
 static void after_a_rotation_tunnels_live_on_and_new_ones_use_the_new_certificate(void **state)
 {
     struct cert_built *renewed = cert_builder_leaf(world.root, CLIENT_ID);
@@ -611,6 +635,7 @@ int main(void)
         POOL_TEST(requests_that_cross_a_goaway_are_sent_again),
         POOL_TEST(an_idle_connection_is_closed_in_good_order),
         POOL_TEST(a_draining_pool_closes_what_is_idle_and_the_rest_when_it_ends),
+        POOL_TEST(closing_ends_open_connections_and_their_tunnels),
         POOL_TEST(after_a_rotation_tunnels_live_on_and_new_ones_use_the_new_certificate),
         POOL_TEST(a_rotation_under_way_fails_no_request),
         POOL_TEST(a_cancelled_request_is_never_answered),
