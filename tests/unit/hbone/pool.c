@@ -488,11 +488,6 @@ static void a_draining_pool_closes_what_is_idle_and_the_rest_when_it_ends(void *
 
 /* ---------------------------------------------------------------------------------- rotation -- */
 
-static bool no_connection_is_left(struct world *w)
-{
-    return stats().connections == 0;
-}
-
 static void closing_ends_open_connections_and_their_tunnels(void **state)
 {
     world_open(&world);
