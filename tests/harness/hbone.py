@@ -39,6 +39,12 @@ def host(address):
     return f"[{address}]" if ":" in address else address
 
 
+def source_of(connection):
+    """Where a connection of ours comes from, as the agent's log shows it: its src.addr."""
+    address, port = connection.getsockname()[:2]
+    return f"{host(address)}:{port}"
+
+
 def frame(kind, flags=0, stream_id=0, payload=b""):
     """The bytes of one HTTP/2 frame (RFC 9113, 4.1), whatever sense it makes."""
     return struct.pack("!I", len(payload))[1:] + struct.pack("!BBI", kind, flags, stream_id) + payload
@@ -106,9 +112,9 @@ class Tunnel:
 
 class Peer:
     """
-    One HTTP/2 connection over TLS. Attributes: `tls`; `tunnels` by stream id; `goaways`, pairs of last stream id and error
-    code; `frames`, the type, flags, stream id and length of every frame received; `closed`, with `error` unless it was an
-    orderly end. `gives_credit` and `answers_pings` may be turned off at any time.
+    One HTTP/2 connection over TLS. Attributes: `tls`; `source`, see source_of(); `tunnels` by stream id; `goaways`, pairs of
+    last stream id and error code; `frames`, the type, flags, stream id and length of every frame received; `closed`, with
+    `error` unless it was an orderly end. `gives_credit` and `answers_pings` may be turned off at any time.
     """
 
     def __init__(self, tls, is_client, settings=None, extra_window=0, gives_credit=True):
@@ -116,6 +122,7 @@ class Peer:
         config = H2Configuration(client_side=is_client, header_encoding="utf-8", validate_inbound_headers=is_client,
                                  validate_outbound_headers=False, normalize_outbound_headers=False)
         self.tls = tls
+        self.source = source_of(tls)
         self.h2 = H2Connection(config)
         self.h2.local_settings = Settings(client=is_client, initial_values={
             SettingCodes.MAX_CONCURRENT_STREAMS: 1000, SettingCodes.MAX_HEADER_LIST_SIZE: 64 * 1024, **(settings or {})})

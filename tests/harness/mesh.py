@@ -149,6 +149,11 @@ class Agent:
         page = self.pod.run(["curl", "-fsS", "http://127.0.0.1:15020/metrics"]).stdout
         return dict(re.findall(r"^([^#\s].*) (\S+)$", page, re.MULTILINE))
 
+    def wait_unused(self):
+        """Waits until the agent holds no connection, no tunnel and no stream of anybody's, as its gauges tell."""
+        gauges = ("istio_tcp_sockets_open", "remora_tunnels_open", "remora_tunnel_streams_open")
+        wait_until(lambda: all(self.metric(gauge) == 0 for gauge in gauges), f"nothing to be open in {self.name}")
+
     def metric(self, name, **labels):
         """The sum of a metric over the series that have these labels."""
         total = 0.0

@@ -110,6 +110,10 @@ class Case(unittest.TestCase):
                 actors.Server(self.agent.pod.listen(self.family), actors.echo) as server:
             self.assert_echoes(peer, self.open(peer, server))
 
+    def assert_logged(self, peer, reason):
+        """The end of a tunnel."""
+        self.agent.access_log(rf'src\.addr="{re.escape(peer.source)}".* reason="{reason}"', self.log_start)
+
     def ends(self, reason):
         return self.agent.metric("remora_tunnel_ends_total", direction="inbound", reason=reason)
 
@@ -162,7 +166,7 @@ class BrokenHttp2(Case):
         peer.send_bytes(data)
         self.assert_thrown_out(peer, before, code)
         wait_until(lambda: server.errors, "the application's connection to break")
-        self.agent.access_log('src.identity="spiffe:.* reason="http2_failed"', self.log_start)
+        self.assert_logged(peer, "http2_failed")
 
     def throws_out(self, data):
         before = self.ends("http2_failed")
@@ -372,12 +376,11 @@ class SlowTls(Impatient):
         return self.agent.metric("remora_tls_handshake_failures_total", direction="inbound", reason="tls_timeout")
 
     def assert_given_up(self, connection):
-        port = connection.getsockname()[1]
+        source = hbone.source_of(connection)
         with contextlib.suppress(ConnectionResetError):
             while connection.recv(1 << 16):
                 pass
-        address = f"{hbone.host(CLIENT.pod.address(self.family))}:{port}"
-        self.agent.access_log(rf'src\.addr="{re.escape(address)}".* reason="tls_timeout"', self.log_start)
+        self.agent.access_log(rf'src\.addr="{re.escape(source)}".* reason="tls_timeout"', self.log_start)
 
     def test_handshakes_that_stop(self):
         before = self.failures()
@@ -440,7 +443,7 @@ class SlowHttp2(Impatient):
         peer.answers_pings = False
         peer.wait_closed()
         wait_until(lambda: server.errors, "the application's connection to break")
-        self.agent.access_log('src.identity="spiffe:.* reason="peer_timeout"', self.log_start)
+        self.assert_logged(peer, "peer_timeout")
 
     def test_pings_are_answered_and_the_tunnel_lives(self):
         peer = self.connect()
@@ -483,6 +486,12 @@ def add_tests():
         setattr(BrokenHttp2, f"test_{name}", lambda self, data=data, code=code: self.breaks(data, code))
 
 
+class Afterwards(unittest.TestCase):
+    def test_nothing_of_all_this_is_left(self):
+        for agent in (SERVER, IMPATIENT):
+            agent.wait_unused()
+
+
 def load_tests(loader, _tests, _pattern):
     add_tests()
     suite = unittest.TestSuite()
@@ -490,6 +499,7 @@ def load_tests(loader, _tests, _pattern):
         for family in FAMILIES:
             named = type(case.__name__ + FAMILIES[family], (case,), {"family": family, "__module__": __name__})
             suite.addTests(loader.loadTestsFromTestCase(named))
+    suite.addTests(loader.loadTestsFromTestCase(Afterwards))
     return suite
 
 

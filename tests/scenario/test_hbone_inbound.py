@@ -1,6 +1,7 @@
 """Tunnels into a pod, asked for by peers that are not ours: what is answered, what is refused and why, what is relayed."""
 
 import os
+import re
 import socket
 import sys
 import unittest
@@ -55,11 +56,14 @@ class Case(unittest.TestCase):
 
     def setUp(self):
         self.log_start = len(SERVER.process.log())
+        self.source = None
 
     def connect(self, credentials=None, **options):
         context = hbone.client_context(credentials or CREDENTIALS, MESH.authority.root_file)
         address = (SERVER.pod.address(self.family), hbone.PORT)
-        return self.enterContext(hbone.connect(CLIENT.pod, address, context, self.family, **options))
+        peer = self.enterContext(hbone.connect(CLIENT.pod, address, context, self.family, **options))
+        self.source = peer.source
+        return peer
 
     def serve(self, behave, port=0):
         return self.enterContext(actors.Server(SERVER.pod.listen(self.family, port), behave))
@@ -77,7 +81,10 @@ class Case(unittest.TestCase):
         self.assertEqual(peer.receive_to_end(tunnel), text)
 
     def assert_logged(self, reason, text=""):
-        return SERVER.access_log(rf'src\.identity="spiffe://[^"]*".* reason="{reason}" .*{text}', self.log_start)
+        """Of the connection that was made last; of any when it was not made here."""
+        source = "[^\"]*" if self.source is None else re.escape(self.source)
+        pattern = rf'src\.addr="{source}".* src\.identity="spiffe://[^"]*".* reason="{reason}" .*{text}'
+        return SERVER.access_log(pattern, self.log_start)
 
 
 class Tunnels(Case):
@@ -531,6 +538,11 @@ def add_tests():
         setattr(Malformed, f"test_tolerates_{name}", lambda self, headers=headers: self.tolerates(headers))
 
 
+class Afterwards(unittest.TestCase):
+    def test_nothing_of_all_this_is_left(self):
+        SERVER.wait_unused()
+
+
 def load_tests(loader, _tests, _pattern):
     add_tests()
     suite = unittest.TestSuite()
@@ -538,6 +550,7 @@ def load_tests(loader, _tests, _pattern):
         for family in FAMILIES:
             named = type(case.__name__ + FAMILIES[family], (case,), {"family": family, "__module__": __name__})
             suite.addTests(loader.loadTestsFromTestCase(named))
+    suite.addTests(loader.loadTestsFromTestCase(Afterwards))
     return suite
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import socket
 import ssl
 import struct
@@ -23,7 +24,7 @@ SERVICE = "web.demo.svc.cluster.local"
 VIPS = {socket.AF_INET: "198.19.0.10", socket.AF_INET6: "fd00:19::10"}
 PORT, TARGET_PORT = 80, 8080
 LARGE = 8 * 1024 * 1024
-PATIENCE = {"tls_timeout": "1s", "tunnel_answer_timeout": "500ms", "http2_ping_interval": "1s", "http2_ping_timeout": "1s",
+PATIENCE = {"tls_timeout": "1s", "tunnel_answer_timeout": "1s", "http2_ping_interval": "1s", "http2_ping_timeout": "1s",
             "pool_idle_timeout": "1s"}
 
 
@@ -82,6 +83,7 @@ class Case(unittest.TestCase):
         """A connection of the application; it is the agent that accepts it."""
         application = self.agent.pod.connect(address or SERVER.pod.address(self.family), port)
         self.addCleanup(application.close)
+        self.source = hbone.source_of(application)
         return application
 
     def open(self, peer):
@@ -91,14 +93,18 @@ class Case(unittest.TestCase):
         peer.answer(tunnel, 200)
         return application, tunnel
 
-    def start(self, **options):
-        """(server, peer, application, tunnel): the first connection, with a tunnel in it."""
-        server = self.serve()
+    def open_another(self, server, **options):
+        """(peer, application, tunnel) on an HTTP/2 connection that has to be made."""
         application = self.dial()
         peer = server.accept(**options)
         tunnel = peer.accept()
         peer.answer(tunnel, 200)
-        return server, peer, application, tunnel
+        return peer, application, tunnel
+
+    def start(self, **options):
+        """(server, peer, application, tunnel): the first connection, with a tunnel in it."""
+        server = self.serve()
+        return server, *self.open_another(server, **options)
 
     def assert_carries(self, peer, application, tunnel, text=b"hello"):
         application.sendall(text)
@@ -112,12 +118,17 @@ class Case(unittest.TestCase):
         peer.end(tunnel)
         self.assertEqual(application.recv(1), b"")
 
+    def assert_logged(self, reason, text="", source=None):
+        """Of the application's connection that was made last, or of another one by its source."""
+        source = re.escape(source or self.source)
+        return self.agent.access_log(rf'src\.addr="{source}".* direction="outbound" .* reason="{reason}" .*{text}', self.log_start)
+
     def assert_reset(self, application, reason, text=""):
         """The application's connection breaks, and the log says why."""
         with self.assertRaises(ConnectionResetError):
             while application.recv(1 << 16):
                 pass
-        return self.agent.access_log(rf'direction="outbound" .* reason="{reason}" .*{text}', self.log_start)
+        return self.assert_logged(reason, text, hbone.source_of(application))
 
 
 class Requests(Case):
@@ -125,10 +136,6 @@ class Requests(Case):
 
     BAGGAGE = ("k8s.cluster.name=Kubernetes,k8s.namespace.name=demo,k8s.deployment.name=client,"
                "service.name=client,service.version=v1")
-
-    def source(self, application):
-        host, port = application.getsockname()[:2]
-        return f"{hbone.host(host)}:{port}"
 
     def assert_request(self, tunnel, authority, forwarded):
         *exact, (name, traceparent) = tunnel.headers
@@ -141,9 +148,9 @@ class Requests(Case):
     def test_a_request_says_where_to_for_whom_and_from_whom_and_nothing_else(self):
         _, peer, application, tunnel = self.start()
         authority = f"{hbone.host(SERVER.pod.address(self.family))}:{TARGET_PORT}"
-        first = self.assert_request(tunnel, authority, f'for="{self.source(application)}"')
+        first = self.assert_request(tunnel, authority, f'for="{hbone.source_of(application)}"')
         another, tunnel = self.open(peer)
-        self.assertNotEqual(self.assert_request(tunnel, authority, f'for="{self.source(another)}"'), first)
+        self.assertNotEqual(self.assert_request(tunnel, authority, f'for="{hbone.source_of(another)}"'), first)
 
     def test_a_service_s_name_goes_along_with_the_endpoint_s_address(self):
         server = self.serve(SECOND)
@@ -151,7 +158,7 @@ class Requests(Case):
         peer = server.accept()
         tunnel = peer.accept()
         self.assert_request(tunnel, f"{hbone.host(SECOND.pod.address(self.family))}:{TARGET_PORT}",
-                            f'for="{self.source(application)}";host={SERVICE}')
+                            f'for="{hbone.source_of(application)}";host={SERVICE}')
 
     def test_the_agent_speaks_tls_1_3_without_a_server_name_and_shows_its_identity(self):
         names = []
@@ -172,8 +179,7 @@ class Requests(Case):
         self.assertGreaterEqual(peer.h2.outbound_flow_control_window, 1 << 20)
 
     def test_nothing_of_the_application_s_is_sent_before_the_answer(self):
-        server = self.serve()
-        application = self.dial()
+        server, application = self.serve(), self.dial()
         application.sendall(b"secret")
         peer = server.accept()
         tunnel = peer.accept()
@@ -326,7 +332,7 @@ class Answers(Case):
         peer.answer(tunnel, 200)
         peer.wait(lambda: tunnel.reset is not None, "the reset of the stream")
         self.assertEqual(tunnel.reset, ErrorCodes.CONNECT_ERROR)
-        self.agent.access_log('reason="app_reset"', self.log_start)
+        self.assert_logged("app_reset")
 
 
 class Tunnels(Case):
@@ -344,7 +350,7 @@ class Tunnels(Case):
         peer.end(tunnel)
         receiver.join()
         self.assertEqual(received, [actors.digest_of_pattern("down", LARGE)])
-        self.agent.access_log('reason="done"', self.log_start)
+        self.assert_logged("done")
 
     def test_either_side_may_end_first(self):
         _, peer, application, tunnel = self.start()
@@ -374,7 +380,7 @@ class Tunnels(Case):
         actors.reset(application)
         peer.wait(lambda: tunnel.reset is not None, "the reset of the stream")
         self.assertEqual(tunnel.reset, ErrorCodes.CONNECT_ERROR)
-        self.agent.access_log('reason="app_reset"', self.log_start)
+        self.assert_logged("app_reset")
 
     def test_no_more_is_sent_than_the_peer_s_window_permits(self):
         _, peer, application, tunnel = self.start(settings={SettingCodes.INITIAL_WINDOW_SIZE: 1000}, gives_credit=False)
@@ -429,11 +435,7 @@ class Pool(Case):
         for _ in range(3):
             newest = carried[-1][0]
             newest.wait_settings_known()
-            application = self.dial()
-            peer = server.accept(settings=one_stream)
-            tunnel = peer.accept()
-            peer.answer(tunnel, 200)
-            carried.append((peer, application, tunnel))
+            carried.append(self.open_another(server, settings=one_stream))
         for one in carried:
             self.assert_carries(*one)
         # The first has room again once its tunnel has ended.
@@ -444,19 +446,14 @@ class Pool(Case):
     def test_a_limit_that_is_lowered_under_way_is_respected(self):
         server, peer, application, tunnel = self.start()
         peer.change_settings({SettingCodes.MAX_CONCURRENT_STREAMS: 1})
-        self.dial()
-        second = server.accept()
-        second.answer(second.accept(), 200)
+        self.open_another(server)
         self.assert_carries(peer, application, tunnel)
 
     def test_after_a_goaway_new_requests_go_elsewhere_and_live_tunnels_go_on(self):
         server, peer, application, tunnel = self.start()
         peer.goaway((1 << 31) - 1)
         peer.ping()
-        another = self.dial()
-        second = server.accept()
-        other = second.accept()
-        second.answer(other, 200)
+        second, another, other = self.open_another(server)
         self.assert_carries(second, another, other)
         peer.goaway(tunnel.id)
         self.assert_carries(peer, application, tunnel)
@@ -485,10 +482,7 @@ class Pool(Case):
         server, peer, application, tunnel = self.start()
         self.finish(peer, application, tunnel)
         peer.close()
-        another = self.dial()
-        second = server.accept()
-        other = second.accept()
-        second.answer(other, 200)
+        second, another, other = self.open_another(server)
         self.assert_carries(second, another, other)
 
     def test_broken_http_2_ends_every_tunnel(self):
@@ -520,10 +514,7 @@ class Pool(Case):
         old = peer.tls.getpeercert()["serialNumber"]
         MESH.write_certificate(CLIENT)
         self.agent.process.wait_log("certificate in force", since=self.log_start)
-        another = self.dial()
-        second = server.accept()
-        other = second.accept()
-        second.answer(other, 200)
+        second, another, other = self.open_another(server)
         self.assertNotEqual(second.tls.getpeercert()["serialNumber"], old)
         self.assert_carries(second, another, other)
         self.assert_carries(peer, application, tunnel)
@@ -549,7 +540,7 @@ class OtherPrograms(Case):
 
 
 class Impatience(Case):
-    """An agent that waits for half a second or one, against peers that take longer."""
+    """An agent that waits for one second, against peers that take longer."""
 
     def client(self):
         return IMPATIENT
@@ -562,8 +553,7 @@ class Impatience(Case):
             pass
 
     def test_a_peer_that_does_not_answer_the_request_is_given_up_and_the_connection_kept(self):
-        server = self.serve()
-        application = self.dial()
+        server, application = self.serve(), self.dial()
         peer = server.accept()
         tunnel = peer.accept()
         self.assert_reset(application, "peer_silent")
@@ -585,12 +575,19 @@ class Impatience(Case):
         self.assertEqual({code for _, code in peer.goaways}, {ErrorCodes.NO_ERROR})
 
 
+class Afterwards(unittest.TestCase):
+    def test_nothing_of_all_this_is_left(self):
+        for agent in (CLIENT, IMPATIENT):
+            agent.wait_unused()
+
+
 def load_tests(loader, _tests, _pattern):
     suite = unittest.TestSuite()
     for case in (Requests, Answers, Tunnels, Pool, OtherPrograms, Impatience):
         for family in FAMILIES:
             named = type(case.__name__ + FAMILIES[family], (case,), {"family": family, "__module__": __name__})
             suite.addTests(loader.loadTestsFromTestCase(named))
+    suite.addTests(loader.loadTestsFromTestCase(Afterwards))
     return suite
 
 

@@ -287,6 +287,11 @@ def add_tests(case, who):
                 lambda self, make=make, reason=reason, alert=alert: self.refuses(make(), reason, *alert))
 
 
+class Afterwards(unittest.TestCase):
+    def test_nothing_of_all_this_is_left(self):
+        AGENT.wait_unused()
+
+
 def load_tests(loader, _tests, _pattern):
     add_tests(Inbound, "client")
     add_tests(Outbound, "server")
@@ -295,6 +300,7 @@ def load_tests(loader, _tests, _pattern):
         for family in FAMILIES:
             named = type(case.__name__ + FAMILIES[family], (case,), {"family": family, "__module__": __name__})
             suite.addTests(loader.loadTestsFromTestCase(named))
+    suite.addTests(loader.loadTestsFromTestCase(Afterwards))
     return suite
 
 
