@@ -7,6 +7,16 @@
 
 #include "h2_internal.h"
 
+enum {
+    /*
+     * Frames that may wait to be sent, beside those of the streams that are open. A peer that makes
+     * us answer (refusals, resets) and reads none of the answers is at this soon; one that reads is
+     * never, for they go out at the end of each round.
+     */
+    QUEUED_FRAMES_MAX = 4000,
+    QUEUED_FRAMES_PER_STREAM = 8,
+};
+
 static int h2_session_open(struct h2_session *session, nghttp2_session_callbacks *callbacks)
 {
     nghttp2_option *option;
@@ -122,6 +132,13 @@ static void h2_session_dispatch(struct h2_session *session)
         h2_session_tell(session, TAILQ_FIRST(&session->events));
 }
 
+/* Whether more answers wait than a peer can have any use for. */
+static bool h2_session_is_flooded(const struct h2_session *session)
+{
+    size_t limit = QUEUED_FRAMES_MAX + (size_t)QUEUED_FRAMES_PER_STREAM * session->num_streams;
+    return nghttp2_session_get_outbound_queue_size(session->ng) > limit;
+}
+
 int h2_session_recv(struct h2_session *session, const uint8_t *bytes, size_t len, struct err *err)
 {
     assert(!session->receiving && !session->sending);
@@ -133,6 +150,8 @@ int h2_session_recv(struct h2_session *session, const uint8_t *bytes, size_t len
     session->receiving = false;
     if (nghttp2_session_want_write(session->ng) != 0)
         h2_session_ask(session);
+    if (rv >= 0 && h2_session_is_flooded(session))
+        rv = NGHTTP2_ERR_FLOODED;
     if (rv >= 0 && !session->broken)
         return 0;
     h2_session_set_broken(session, rv < 0 ? (int)rv : NGHTTP2_ERR_NOMEM);

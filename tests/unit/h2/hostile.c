@@ -326,6 +326,41 @@ static void more_streams_than_permitted_are_refused(void **state)
     side_done(&server);
 }
 
+/* The number of requests after which a peer that reads none of its refusals is given up, or `times`. */
+static unsigned refusals_until_given_up(unsigned times)
+{
+    struct side server;
+    struct h2_options options;
+    h2_options_default(&options, H2_SERVER);
+    options.max_streams = 1;
+    side_init(&server, H2_SERVER, &options);
+    struct buf bytes = {0};
+    struct buf block = {0};
+    assert_int_equal(buf_append_str(&bytes, FRAME_PREFACE), 0);
+    frame_put(&bytes, SETTINGS, 0, 0, "", 0);
+    side_recv(&server, buf_head(&bytes), buf_len(&bytes));
+    side_send(&server);
+    h2_session_set_blocked(server.session, true);
+    frame_put_field(&block, ":method", "CONNECT");
+    frame_put_field(&block, ":authority", "10.0.0.1:80");
+    unsigned num = 0;
+    for (; num < times && server.recv_result == 0; num++) {
+        buf_clear(&bytes, 1 << 16);
+        frame_put(&bytes, HEADERS, END_HEADERS, 2 * num + 1, buf_head(&block), buf_len(&block));
+        side_recv(&server, buf_head(&bytes), buf_len(&bytes));
+    }
+    buf_done(&bytes);
+    buf_done(&block);
+    side_done(&server);
+    return num;
+}
+
+static void refusals_that_nobody_reads_do_not_pile_up(void **state)
+{
+    assert_int_equal(refusals_until_given_up(1000), 1000);
+    assert_true(refusals_until_given_up(100000) < 10000);
+}
+
 static void data_beyond_the_window_resets_the_stream(void **state)
 {
     struct side server;
@@ -388,6 +423,7 @@ int main(void)
         cmocka_unit_test(a_flood_of_pings_or_settings_is_given_up),
         cmocka_unit_test(a_rapid_reset_is_given_up),
         cmocka_unit_test(endless_continuation_is_given_up),
+        cmocka_unit_test(refusals_that_nobody_reads_do_not_pile_up),
         cmocka_unit_test(more_streams_than_permitted_are_refused),
         cmocka_unit_test(data_beyond_the_window_resets_the_stream),
         cmocka_unit_test(an_informational_response_is_swallowed),
