@@ -16,6 +16,7 @@ struct hbone_server {
     struct tls_handshake *handshake; /* until it is done */
     struct hbone_conn *conn;         /* from then on */
     struct net_task closing;         /* hbone_server_close during the handshake */
+    bool is_closing;
     enum reason close_reason;
     struct hbone_server_options options;
     const struct hbone_server_handler *handler;
@@ -93,6 +94,8 @@ static void on_handshake(void *owner, struct stream *tls, enum reason reason, co
         return;
     }
     net_task_cancel(&server->closing);
+    if (server->is_closing) /* the handshake was done in the round in which it was to be given up */
+        hbone_conn_close(server->conn, server->close_reason);
     server->peer = peer_cert_ref(tls_stream_peer(tls));
     server->handshaken = true;
     if (server->handler->on_handshaken != NULL)
@@ -153,6 +156,7 @@ void hbone_server_close(struct hbone_server *server, enum reason reason)
         hbone_conn_close(server->conn, reason);
         return;
     }
+    server->is_closing = true;
     server->close_reason = reason;
     net_task_schedule(tls_io_loop(server->io), &server->closing);
 }
