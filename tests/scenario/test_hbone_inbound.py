@@ -205,6 +205,18 @@ class Tunnels(Case):
         peer.flush()
         self.assertEqual(peer.receive_to_end(tunnel), b"before")
 
+    def test_a_new_certificate_is_shown_to_new_peers_and_disturbs_no_tunnel(self):
+        server = self.serve(actors.echo)
+        before = self.connect()
+        tunnel = self.open(before, server)
+        MESH.write_certificate(SERVER)
+        SERVER.process.wait_log("certificate in force", since=self.log_start)
+        after = self.connect()
+        self.assertNotEqual(after.tls.getpeercert()["serialNumber"], before.tls.getpeercert()["serialNumber"])
+        self.assert_echoes(after, self.open(after, server))
+        self.assert_echoes(before, tunnel)
+        self.assert_echoes(before, self.open(before, server))
+
     def test_a_ping_is_answered(self):
         peer = self.connect()
         peer.ping()
