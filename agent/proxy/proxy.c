@@ -58,13 +58,16 @@ static void proxy_on_pool_handshaken(void *owner, const struct addr *peer, enum 
         .duration_ms = duration_ms,
     };
     telemetry_handshake_done(proxy->telemetry, &handshake);
-    if (reason == REASON_DONE)
-        telemetry_tunnel_opened(proxy->telemetry, SESSION_OUTBOUND);
+    if (reason != REASON_DONE)
+        return;
+    telemetry_socket_opened(proxy->telemetry, SESSION_OUTBOUND);
+    telemetry_tunnel_opened(proxy->telemetry, SESSION_OUTBOUND);
 }
 
 static void proxy_on_pool_closed(void *owner, enum reason reason)
 {
     struct proxy *proxy = owner;
+    telemetry_socket_closed(proxy->telemetry, SESSION_OUTBOUND);
     telemetry_tunnel_closed(proxy->telemetry, SESSION_OUTBOUND, reason);
 }
 

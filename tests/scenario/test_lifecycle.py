@@ -516,6 +516,9 @@ class Metrics(Case):
             self.assertEqual(agent.metric("istio_tcp_connections_opened_total"), count, agent.name)
             self.assertEqual(agent.metric("remora_session_ends_total"), count, agent.name)
             self.assertEqual(agent.metric("remora_tunnel_streams_open"), 0, agent.name)
+            # What is left are the tunnels, which are kept for the next session.
+            self.assertGreater(agent.metric("remora_tunnels_open"), 0, agent.name)
+            self.assertEqual(agent.metric("istio_tcp_sockets_open"), agent.metric("remora_tunnels_open"), agent.name)
         self.assertEqual(SERVER.metric("istio_tcp_connections_failed_total"), 20)
         self.assertEqual(SERVER.metric("remora_session_ends_total", reason="plaintext_refused"), 10)
         self.assertEqual(SERVER.metric("remora_session_ends_total", reason="connect_refused"), 10)
