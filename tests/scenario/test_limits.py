@@ -519,14 +519,17 @@ class Families(Case):
         agent.stop()
         del MESH.agents[agent.name]
         MESH.write_local_file()
+        for other in (CLIENT, SERVER):
+            self.knows_all(other)
 
-    def knows(self, agent, address):
-        """Waits until `agent` has heard of a new pod: until then, its address is nobody's."""
-        wait_until(lambda: agent.metric("remora_discovery_workloads") == len(MESH.agents) + len(MESH.peers), f"{address} to be known")
+    def knows_all(self, agent):
+        """Waits until an agent has heard of a pod that came or went: until then, a new one's address is nobody's."""
+        wait_until(lambda: agent.metric("remora_discovery_workloads") == len(MESH.agents) + len(MESH.peers),
+                   f"{agent.name} to know all pods")
 
     def serves_and_calls(self, agent, address_of):
         for source, destination in ((CLIENT, agent), (agent, SERVER)):
-            self.knows(source, address_of(destination.pod))
+            self.knows_all(source)
             server = self.serve_at(destination.pod, address_of(destination.pod))
             self.echoes(source.pod, address_of(destination.pod), server.port)
             for side in (source, destination):
