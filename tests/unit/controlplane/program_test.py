@@ -12,6 +12,7 @@ import struct
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
 import h2.config
@@ -103,7 +104,7 @@ class ControlPlane:
         self._reader = threading.Thread(target=read)
         self._reader.start()
         assert listening.wait(WAIT_S)
-        for entry in self.entries("listening"):
+        for entry in self.entries("listening", 0):
             self.port = int(entry["address"].rsplit(":", 1)[1])
         return self
 
@@ -113,8 +114,14 @@ class ControlPlane:
         self._reader.join()
         self.process.stderr.close()
 
-    def entries(self, message):
-        return [entry for entry in self.log if entry["message"] == message]
+    def entries(self, message, count=1):
+        """The log's entries with this message, when there are `count` of them: the log is written behind the answers."""
+        deadline = time.monotonic() + WAIT_S
+        while True:
+            found = [entry for entry in self.log if entry["message"] == message]
+            if len(found) >= count or time.monotonic() > deadline:
+                return found
+            time.sleep(0.01)
 
     def tls(self, protocols=("h2",), maximum=ssl.TLSVersion.TLSv1_3):
         context = ssl.create_default_context(cafile=self.root_file)
@@ -245,7 +252,7 @@ class Test(unittest.TestCase):
         for token in ["x", TOKEN + "x", TOKEN[:-1], TOKEN.upper(), ""]:
             self.expect_status(server.create(csr, token=token), UNAUTHENTICATED)
         self.expect_status(server.create(csr, token=None, headers=[("authorization", f"Basic {TOKEN}")]), UNAUTHENTICATED)
-        refused = server.entries("certificate refused")
+        refused = server.entries("certificate refused", 7)
         self.assertEqual(len(refused), 7)
         self.assertNotIn(TOKEN, json.dumps(server.log))
 
