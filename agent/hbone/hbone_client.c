@@ -117,11 +117,12 @@ void hbone_client_close(struct hbone_client *client, enum reason reason)
 
 static unsigned permitted_streams(const struct hbone_client *client)
 {
-    unsigned max = client->max_streams;
-    if (!hbone_conn_was_heard(client->conn))
-        return client->assumed_streams < max ? client->assumed_streams : max;
-    unsigned peers = h2_session_max_streams(hbone_conn_h2(client->conn));
-    return peers < max ? peers : max;
+    unsigned max = h2_session_max_streams(hbone_conn_h2(client->conn));
+    if (max > client->max_streams)
+        max = client->max_streams;
+    if (max > client->assumed_streams && !hbone_conn_was_heard(client->conn))
+        max = client->assumed_streams;
+    return max;
 }
 
 unsigned hbone_client_room(const struct hbone_client *client)
