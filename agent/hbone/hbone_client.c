@@ -143,6 +143,12 @@ unsigned hbone_client_max_streams(const struct hbone_client *client)
     return max > 0 ? max : 1;
 }
 
+bool hbone_client_is_useless(const struct hbone_client *client)
+{
+    return client->conn != NULL && permitted_streams(client) == 0 &&
+           h2_session_num_streams(hbone_conn_h2(client->conn)) == 0;
+}
+
 bool hbone_client_was_heard(const struct hbone_client *client)
 {
     return client->conn != NULL && hbone_conn_was_heard(client->conn);

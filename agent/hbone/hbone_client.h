@@ -72,6 +72,9 @@ unsigned hbone_client_room(const struct hbone_client *client);
 /* Requests that may be under way at once, as far as is known; at least 1. */
 unsigned hbone_client_max_streams(const struct hbone_client *client);
 
+/* It carries nothing, and the peer permits nothing on it. */
+bool hbone_client_is_useless(const struct hbone_client *client);
+
 /* The peer has spoken HTTP/2 in it: it took our certificate. */
 bool hbone_client_was_heard(const struct hbone_client *client);
 

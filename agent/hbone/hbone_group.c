@@ -164,7 +164,7 @@ static void on_room(void *owner, struct hbone_client *client)
     struct hbone_group *group = owner;
     if (hbone_client_was_heard(client))
         group->assumed_streams = hbone_client_max_streams(client);
-    if (!TAILQ_EMPTY(&group->waiting))
+    if (!TAILQ_EMPTY(&group->waiting) || hbone_client_is_useless(client))
         hbone_pool_mark(group);
 }
 
@@ -296,8 +296,19 @@ static void fail_for_want_of_identity(struct hbone_group *group)
     hbone_wait_fail_all(&victims, REASON_NO_IDENTITY, NULL);
 }
 
+/* Else each request would leave one more behind. */
+static void retire_useless(struct hbone_group *group)
+{
+    struct hbone_client *client;
+    TAILQ_FOREACH (client, &group->clients, entry) {
+        if (hbone_client_is_useless(client))
+            hbone_client_retire(client);
+    }
+}
+
 void hbone_group_serve(struct hbone_group *group)
 {
+    retire_useless(group);
     struct hbone_client *client;
     while (!TAILQ_EMPTY(&group->waiting) && (client = find_room(group)) != NULL) {
         struct hbone_pool_wait *wait = TAILQ_FIRST(&group->waiting);

@@ -169,6 +169,19 @@ static bool a_connection_was_closed(struct world *w)
     return observed.num_closed > 0;
 }
 
+static void connections_that_permit_no_stream_are_not_hoarded(void **state)
+{
+    world.server_options.conn.h2.max_streams = 0;
+    world_open(&world);
+    for (unsigned i = 0; i < 4; i++) {
+        world_call(&world);
+        world_until(&world, all_calls_done);
+    }
+    assert_all_are(REASON_PEER_RESET);
+    world_settle(&world);
+    assert_int_equal(stats().connections, 0);
+}
+
 static void no_connection_gets_more_requests_than_http2_assumes_before_the_settings(void **state)
 {
     world.pool_options.max_streams = 1000;
@@ -625,6 +638,7 @@ int main(void)
         POOL_TEST(the_peers_limit_on_streams_is_kept_by_more_connections),
         POOL_TEST(requests_refused_for_want_of_streams_go_onto_other_connections),
         POOL_TEST(a_burst_is_spread_by_the_limit_that_the_first_refusals_taught),
+        POOL_TEST(connections_that_permit_no_stream_are_not_hoarded),
         POOL_TEST(no_connection_gets_more_requests_than_http2_assumes_before_the_settings),
         POOL_TEST(what_becomes_of_connections_is_told_to_the_observer),
         POOL_TEST(expected_identities_are_part_of_the_key),
