@@ -338,7 +338,7 @@ class Rules(CaptureTest):
 
     def test_every_kind_of_connection_moves_its_own_counter(self):
         self.init("apply", "--exclude-outbound-ports=8081", "--exclude-inbound-ports=8081")
-        self.assertEqual(set(self.counters().values()), {0})
+        before = self.counters()
         for family in FAMILIES:
             with self.subTest(family=family.name):
                 self.assert_outbound(True, family, self.other.address(family), 8080)
@@ -354,7 +354,8 @@ class Rules(CaptureTest):
         for comment in ("outbound: to the agent", "outbound: excluded port", "outbound: the agent's own",
                         "outbound: between the pod's containers", "inbound: to the agent", "inbound: excluded port",
                         "inbound: the agent's own ports"):
-            self.assertEqual(packets[comment], len(FAMILIES), comment)
+            # Not exactly: late packets of other tests' connections are counted, too.
+            self.assertGreaterEqual(packets[comment] - before[comment], len(FAMILIES), comment)
 
     def test_applying_twice_gives_the_same_rules_and_keeps_connections(self):
         options = ["--exclude-outbound-ports=25,26,30-40", "--include-outbound-cidrs=198.18.0.0/15,fd00::/8",
