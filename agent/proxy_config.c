@@ -46,8 +46,7 @@ static void fill_limits(struct proxy_options *options, const struct agent_config
     options->max_sessions = (config->max_connections + config->workers - 1) / config->workers;
 }
 
-void proxy_config_fill(struct proxy_options *options, uint16_t own_ports[PROXY_CONFIG_OWN_PORTS],
-                       const struct agent_config *config)
+void proxy_config_fill(struct proxy_options *options, const struct agent_config *config)
 {
     *options = (struct proxy_options){
         .pod_name = config->pod_name,
@@ -60,8 +59,4 @@ void proxy_config_fill(struct proxy_options *options, uint16_t own_ports[PROXY_C
     };
     fill_listeners(options, config);
     fill_limits(options, config);
-    own_ports[0] = config->readiness_port;
-    own_ports[1] = config->metrics_port;
-    options->own_ports = own_ports;
-    options->num_own_ports = PROXY_CONFIG_OWN_PORTS;
 }

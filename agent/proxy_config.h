@@ -5,11 +5,8 @@
 #include "agent_config.h"
 #include "proxy.h"
 
-enum { PROXY_CONFIG_OWN_PORTS = 2 };
-
-/* The texts in *options are borrowed from *config. `own_ports` is filled and borrowed by *options. */
-void proxy_config_fill(struct proxy_options *options, uint16_t own_ports[PROXY_CONFIG_OWN_PORTS],
-                       const struct agent_config *config);
+/* The texts in *options are borrowed from *config. */
+void proxy_config_fill(struct proxy_options *options, const struct agent_config *config);
 
 /* The wildcard address at `port`: dual stack, or IPv4 alone when the configuration says so. */
 struct addr proxy_config_wildcard(const struct agent_config *config, uint16_t port);

@@ -12,7 +12,6 @@ struct workers {
     void *owner;
     struct net_wake *drained_wake;
     atomic_uint num_draining;
-    uint16_t own_ports[PROXY_CONFIG_OWN_PORTS]; /* lent to the proxies */
     size_t num;
     struct worker *items[];
 };
@@ -48,7 +47,7 @@ struct workers *workers_new(struct net_loop *control_loop, const struct agent_co
         goto fail;
 
     struct proxy_options proxy;
-    proxy_config_fill(&proxy, workers->own_ports, config);
+    proxy_config_fill(&proxy, config);
     for (unsigned i = 0; i < config->workers; i++) {
         struct worker_options options = {
             .index = i,

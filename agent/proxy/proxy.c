@@ -16,14 +16,8 @@ enum {
 bool proxy_is_own_port(const struct proxy *proxy, uint16_t port)
 {
     const struct proxy_options *options = &proxy->options;
-    if (port == options->outbound_addr.port || port == options->inbound_addr.port ||
-        port == options->hbone_addr.port)
-        return true;
-    for (size_t i = 0; i < options->num_own_ports; i++) {
-        if (options->own_ports[i] == port)
-            return true;
-    }
-    return false;
+    return port == options->outbound_addr.port || port == options->inbound_addr.port ||
+           port == options->hbone_addr.port;
 }
 
 void proxy_conn_options(const struct proxy *proxy, struct hbone_conn_options *options)

@@ -34,9 +34,6 @@ struct proxy_options {
     struct addr hbone_addr;   /* wildcard */
     bool ipv6;
     bool reuse_port; /* more than one worker */
-    /* Ports of the agent that no connection may be made to, beside the three above. */
-    const uint16_t *own_ports;
-    size_t num_own_ports;
 
     bool strict;         /* inbound: plaintext is refused */
     bool refuse_unknown; /* outbound: registry-only */

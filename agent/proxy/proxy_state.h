@@ -43,7 +43,10 @@ struct proxy {
     void *drain_owner;
 };
 
-/* True for a port of the agent itself, to which no connection may be made on anybody's behalf. */
+/*
+ * True for a port of the data path, to which no connection may be made on anybody's behalf: it would come back. Metrics and
+ * readiness are not among them; whoever policy allows may ask for them through a tunnel.
+ */
 bool proxy_is_own_port(const struct proxy *proxy, uint16_t port);
 
 /* The limits of an HBONE connection, either side, as configured. */

@@ -365,10 +365,16 @@ class SelfCalls(Case):
 
     def test_from_outside_through_a_tunnel(self):
         peer = self.peer(SERVER)
-        for port in (OUTBOUND, INBOUND, hbone.PORT, METRICS, READINESS):
+        for port in (OUTBOUND, INBOUND, hbone.PORT):
             since = len(SERVER.process.log())
             self.assertEqual(peer.status(peer.connect_to(f"{SERVER.pod.ipv4}:{port}")), 503)
             SERVER.access_log(f":{port}.*self_call", since)
+
+    def test_metrics_and_readiness_may_be_asked_for_through_a_tunnel(self):
+        for port, path in ((METRICS, "/metrics"), (READINESS, "/healthz/ready")):
+            since = len(SERVER.process.log())
+            CLIENT.pod.run(["curl", "-fsS", "-o", "/dev/null", f"http://{SERVER.pod.ipv4}:{port}{path}"])
+            self.assertIn(CLIENT.identity, SERVER.access_log(f"{SERVER.pod.ipv4}:{port}.*done", since))
 
     def test_from_another_meshed_application(self):
         for port in (OUTBOUND, INBOUND):

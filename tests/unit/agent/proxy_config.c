@@ -24,42 +24,38 @@ static struct agent_config usual(void)
     };
 }
 
-static struct proxy_options filled(const struct agent_config *config, uint16_t *own_ports)
+static struct proxy_options filled(const struct agent_config *config)
 {
     struct proxy_options options;
-    proxy_config_fill(&options, own_ports, config);
+    proxy_config_fill(&options, config);
     return options;
 }
 
 static void listeners_are_where_peers_expect_them(void **state)
 {
     struct agent_config config = usual();
-    uint16_t own_ports[PROXY_CONFIG_OWN_PORTS];
-    struct proxy_options options = filled(&config, own_ports);
+    struct proxy_options options = filled(&config);
     assert_true(ip_is_loopback(&options.outbound_addr.ip));
     assert_true(ip_is_unspecified(&options.inbound_addr.ip));
     assert_int_equal(options.hbone_addr.ip.family, IP_V6);
     assert_int_equal(options.outbound_addr.port, 15001);
     assert_int_equal(options.inbound_addr.port, 15006);
     assert_int_equal(options.hbone_addr.port, 15008);
-    assert_int_equal(options.own_ports[0], 15021);
-    assert_int_equal(options.own_ports[1], 15020);
 
     config.ipv6 = false;
-    options = filled(&config, own_ports);
+    options = filled(&config);
     assert_int_equal(options.hbone_addr.ip.family, IP_V4);
 }
 
 static void modes_follow_the_configuration(void **state)
 {
     struct agent_config config = usual();
-    uint16_t own_ports[PROXY_CONFIG_OWN_PORTS];
-    struct proxy_options options = filled(&config, own_ports);
+    struct proxy_options options = filled(&config);
     assert_true(options.strict); /* the default of the enum is the safe one */
     assert_false(options.refuse_unknown);
     config.inbound_mode = AGENT_INBOUND_PERMISSIVE;
     config.outbound_policy = AGENT_OUTBOUND_REGISTRY_ONLY;
-    options = filled(&config, own_ports);
+    options = filled(&config);
     assert_false(options.strict);
     assert_true(options.refuse_unknown);
 }
@@ -67,19 +63,17 @@ static void modes_follow_the_configuration(void **state)
 static void workers_share_the_limit_and_the_ports(void **state)
 {
     struct agent_config config = usual();
-    uint16_t own_ports[PROXY_CONFIG_OWN_PORTS];
-    assert_false(filled(&config, own_ports).reuse_port);
-    assert_int_equal(filled(&config, own_ports).max_sessions, 10);
+    assert_false(filled(&config).reuse_port);
+    assert_int_equal(filled(&config).max_sessions, 10);
     config.workers = 4;
-    assert_true(filled(&config, own_ports).reuse_port);
-    assert_int_equal(filled(&config, own_ports).max_sessions, 3); /* not less than 10 together */
+    assert_true(filled(&config).reuse_port);
+    assert_int_equal(filled(&config).max_sessions, 3); /* not less than 10 together */
 }
 
 static void parts_of_a_second_are_rounded_up(void **state)
 {
     struct agent_config config = usual();
-    uint16_t own_ports[PROXY_CONFIG_OWN_PORTS];
-    struct proxy_options options = filled(&config, own_ports);
+    struct proxy_options options = filled(&config);
     assert_int_equal(options.tcp.keepalive_idle_s, 180);
     assert_int_equal(options.tcp.keepalive_interval_s, 2);
 }
