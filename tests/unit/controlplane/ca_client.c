@@ -1,6 +1,7 @@
 /* The client against the real control plane. */
 #include "ca_client.h"
 
+#include <netdb.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,10 +67,15 @@ static void a_certificate_by_an_intermediate_is_had(void **state)
     fetch_and_check(fixture);
 }
 
+/* Not where there is no hosts file, and so no name: in a bare root file system. */
 static void the_control_planes_name_is_looked_up(void **state)
 {
     struct control_fixture *fixture = *state;
+    struct addrinfo *found = NULL;
     control_fixture_start(fixture);
+    if (getaddrinfo("localhost", NULL, NULL, &found) != 0)
+        skip();
+    freeaddrinfo(found);
     snprintf(fixture->address, sizeof(fixture->address), "localhost:%u",
              controlplane_addr(fixture->controlplane)->port);
     fetch_and_check(fixture);

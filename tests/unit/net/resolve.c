@@ -1,5 +1,7 @@
+#include <netdb.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -53,8 +55,20 @@ static void address_literals_are_their_own_answer(void **state)
     }
 }
 
+/* A bare root file system has no hosts file, and then no name at all. */
+static bool has_a_name(void)
+{
+    struct addrinfo *found = NULL;
+    bool has = getaddrinfo("localhost", NULL, NULL, &found) == 0;
+    if (has)
+        freeaddrinfo(found);
+    return has;
+}
+
 static void the_hosts_file_is_asked(void **state)
 {
+    if (!has_a_name())
+        skip();
     struct answer answer = resolve("localhost", 80);
     assert_true(answer.num_addrs >= 1);
     assert_true(ip_is_loopback(&answer.addrs[0].ip));
