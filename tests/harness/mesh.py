@@ -18,7 +18,7 @@ import shutil
 import tempfile
 
 from authority import Authority
-from pods import AGENT_UID, WAIT_S, program, wait_until
+from pods import AGENT_UID, WAIT_S, program, unprivileged, wait_until
 
 TRUST_DOMAIN = "cluster.local"
 CONTROL_PORT = 15012
@@ -90,7 +90,12 @@ class Agent:
         and waits for its readiness unless told otherwise. `through` is a program that runs its arguments, like prlimit.
         Returns the Process.
         """
-        self.process = self.pod.start([*through, *self.command(**options)], uid=AGENT_UID)
+        command = self.command(**options)
+        if through:
+            # It runs as root, and setpriv below it: the build may be in a folder that only root may enter.
+            self.process = self.pod.start([*through, *unprivileged(), *command])
+        else:
+            self.process = self.pod.start(command, uid=AGENT_UID)
         if ready:
             self.wait_ready()
         return self.process
