@@ -12,6 +12,7 @@ enum {
      * within the first, a slow line takes what is queued within the second. */
     LAST_BYTES_QUIET_MS = 3 * 1000,
     LAST_BYTES_MS = 30 * 1000,
+    LAST_WORD_MS = 1000, /* for a peer that broke the protocol to read why it is left */
 };
 
 struct hbone_conn {
@@ -51,10 +52,12 @@ static void release(struct hbone_conn *conn)
 /* HTTP/2 has said its last word; the peer should hear it, unless it is TLS that failed. */
 static void close_tls(struct hbone_conn *conn, bool with_care)
 {
-    if (with_care)
+    if (!with_care)
+        stream_close(conn->tls);
+    else if (conn->end_err == NULL)
         tls_io_linger(conn->io, conn->tls, LAST_BYTES_QUIET_MS, LAST_BYTES_MS);
     else
-        stream_close(conn->tls);
+        tls_io_linger(conn->io, conn->tls, LAST_WORD_MS, LAST_WORD_MS);
     conn->tls = NULL;
 }
 

@@ -13,11 +13,13 @@ enum {
      */
     SPARES_MAX = 8,
     SPARE_KEPT = 320 * 1024, /* capacity; one read of ciphertext decrypts into less */
+    /* More than end in good order at once; peers who end and then dawdle push each other out. */
+    LINGERS_MAX = 1024,
 };
 
 struct linger {
-    LIST_ENTRY(linger) entry;
-    struct net_loop *loop;
+    TAILQ_ENTRY(linger) entry;
+    struct tls_io *io;
     struct stream *stream;
     struct net_timer *timer;
     uint64_t quiet_ms;
@@ -32,7 +34,8 @@ struct tls_io {
     struct net_loop *loop;
     struct buf spares[SPARES_MAX];
     unsigned num_spares;
-    LIST_HEAD(, linger) lingers;
+    TAILQ_HEAD(linger_list, linger) lingers; /* the oldest first */
+    unsigned num_lingers;
 };
 
 struct tls_io *tls_io_new(struct net_loop *loop)
@@ -41,7 +44,7 @@ struct tls_io *tls_io_new(struct net_loop *loop)
     if (io == NULL)
         return NULL;
     io->loop = loop;
-    LIST_INIT(&io->lingers);
+    TAILQ_INIT(&io->lingers);
     return io;
 }
 
@@ -73,7 +76,8 @@ void tls_io_give(struct tls_io *io, struct buf *buf)
 
 static void linger_end(struct linger *linger)
 {
-    LIST_REMOVE(linger, entry);
+    TAILQ_REMOVE(&linger->io->lingers, linger, entry);
+    linger->io->num_lingers--;
     net_timer_free(linger->timer);
     stream_close(linger->stream);
     free(linger);
@@ -128,7 +132,7 @@ static void linger_wait(struct linger *linger, uint64_t now_ms)
 static void linger_on_time(void *owner)
 {
     struct linger *linger = owner;
-    uint64_t now_ms = net_loop_now_ms(linger->loop);
+    uint64_t now_ms = net_loop_now_ms(linger->io->loop);
     bool moves = linger->heard || stream_queued(linger->stream) < linger->queued;
     if (moves && now_ms < linger->until_ms)
         linger_wait(linger, now_ms);
@@ -147,12 +151,15 @@ void tls_io_linger(struct tls_io *io, struct stream *stream, uint64_t quiet_ms, 
         return;
     }
     uint64_t now_ms = net_loop_now_ms(io->loop);
-    linger->loop = io->loop;
+    linger->io = io;
     linger->stream = stream;
     linger->timer = timer;
     linger->quiet_ms = quiet_ms;
     linger->until_ms = now_ms + limit_ms;
-    LIST_INSERT_HEAD(&io->lingers, linger, entry);
+    if (io->num_lingers == LINGERS_MAX)
+        linger_end(TAILQ_FIRST(&io->lingers));
+    TAILQ_INSERT_TAIL(&io->lingers, linger, entry);
+    io->num_lingers++;
     stream_set_handler(stream, &linger_handler, linger);
     stream_shutdown(stream);
     stream_read_start(stream);
@@ -161,15 +168,16 @@ void tls_io_linger(struct tls_io *io, struct stream *stream, uint64_t quiet_ms, 
 
 bool tls_io_is_lingering(const struct tls_io *io)
 {
-    return !LIST_EMPTY(&io->lingers);
+    return io->num_lingers > 0;
 }
 
 void tls_io_free(struct tls_io *io)
 {
     if (io == NULL)
         return;
-    while (!LIST_EMPTY(&io->lingers))
-        linger_end(LIST_FIRST(&io->lingers)); /* NOLINT(clang-analyzer-unix.Malloc): LIST_REMOVE */
+    while (
+        !TAILQ_EMPTY(&io->lingers)) /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it is removed */
+        linger_end(TAILQ_FIRST(&io->lingers));
     while (io->num_spares > 0)
         buf_done(&io->spares[--io->num_spares]);
     free(io);

@@ -34,8 +34,8 @@ void tls_io_give(struct tls_io *io, struct buf *buf);
  * Closes a stream of whose peer we want that it reads our last bytes: sends what is queued, ends our
  * direction and throws away what still comes, until the peer ends too. Closing at once would drop
  * what is queued, and make the kernel answer unread bytes with RST, by which the peer may lose what
- * it has not read. Given up when for `quiet_ms` nothing went out and nothing came, and after
- * `limit_ms` in any case. Takes `stream`.
+ * it has not read. Given up when for `quiet_ms` nothing went out and nothing came, after `limit_ms`
+ * in any case, and the oldest when there are a thousand. Takes `stream`.
  */
 void tls_io_linger(struct tls_io *io, struct stream *stream, uint64_t quiet_ms, uint64_t limit_ms);
 

@@ -158,6 +158,27 @@ static void a_peer_that_drips_is_given_up_at_the_limit(void **state)
     assert_true(pipes[1].closed);
 }
 
+static void so_many_are_waited_for_and_no_more(void **state)
+{
+    enum { MANY = 1200 };
+    static struct pipe_end many[MANY][2];
+    for (size_t i = 0; i < MANY; i++) {
+        pipe_init(many[i], loop);
+        stream_set_handler(&many[i][0].stream, &peer_handler, NULL);
+        pipe_set_stuck(&many[i][1], true);
+        tls_io_linger(io, &many[i][1].stream, LONG_MS, LONG_MS);
+    }
+    assert_true(many[0][1].closed);
+    assert_false(many[MANY - 1][1].closed);
+    tls_io_free(io);
+    io = NULL;
+    for (size_t i = 0; i < MANY; i++) {
+        stream_close(&many[i][0].stream);
+        pipe_done(many[i]);
+    }
+    stream_close(&pipes[1].stream);
+}
+
 static void freeing_gives_up_all(void **state)
 {
     close_after(3, LONG_MS, LONG_MS);
@@ -173,6 +194,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_peer_that_drips_is_given_up_at_the_limit, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(so_many_are_waited_for_and_no_more, setup, teardown),
         cmocka_unit_test_setup_teardown(freeing_gives_up_all, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
