@@ -127,22 +127,31 @@ static enum reason inbound_find_target(struct session *session,
     return REASON_UNKNOWN_DESTINATION;
 }
 
+/* A session for one CONNECT, with the peer's identity and ours. NULL: see session_new. */
+static struct session *inbound_new_session(struct inbound_tunnel *tunnel)
+{
+    struct session *session =
+        session_new(tunnel->proxy, SESSION_INBOUND, hbone_server_peer_addr(tunnel->server),
+                    hbone_server_local_addr(tunnel->server));
+    if (session == NULL)
+        return NULL;
+    session->peer = peer_cert_ref(hbone_server_peer(tunnel->server));
+    session->tls = tls_context_ref(tunnel->tls);
+    inbound_identify(session);
+    return session;
+}
+
 static void inbound_on_request(void *owner, struct hbone_request *request,
                                const struct hbone_request_info *info)
 {
     struct inbound_tunnel *tunnel = owner;
-    struct session *session =
-        session_new(tunnel->proxy, SESSION_INBOUND, hbone_server_peer_addr(tunnel->server),
-                    hbone_server_local_addr(tunnel->server));
+    struct session *session = inbound_new_session(tunnel);
     if (session == NULL) {
         hbone_request_refuse(request, 503);
         return;
     }
     session->request = request;
     hbone_request_set_owner(request, session);
-    session->peer = peer_cert_ref(hbone_server_peer(tunnel->server));
-    session->tls = tls_context_ref(tunnel->tls);
-    inbound_identify(session);
     const char *detail = NULL;
     enum reason reason = inbound_find_target(session, &info->authority, &detail);
     if (reason == REASON_DONE)
@@ -157,14 +166,9 @@ static void inbound_on_request(void *owner, struct hbone_request *request,
 static void inbound_on_malformed(void *owner, const char *why)
 {
     struct inbound_tunnel *tunnel = owner;
-    struct session *session =
-        session_new(tunnel->proxy, SESSION_INBOUND, hbone_server_peer_addr(tunnel->server),
-                    hbone_server_local_addr(tunnel->server));
+    struct session *session = inbound_new_session(tunnel);
     if (session == NULL)
         return;
-    session->peer = peer_cert_ref(hbone_server_peer(tunnel->server));
-    session->tls = tls_context_ref(tunnel->tls);
-    inbound_identify(session);
     session_close(session, REASON_BAD_REQUEST, why);
 }
 
