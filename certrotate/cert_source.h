@@ -1,7 +1,7 @@
 /*
  * Where certificates come from: the interface between the rotation machine (rotation.h) and a
  * source. Two kinds exist. A CA source answers a certificate signing request whose key the machine
- * has made (Istio's CA, agent/control/ca_client). A store source brings its own key (files on disk,
+ * has made (Istio's CA, ca_client.h). A store source brings its own key (files on disk,
  * file_source.h; later the SPIFFE Workload API) and says when it has changed.
  *
  * A source only transports: whether what it brings is any good is judged by the machine
