@@ -14,9 +14,7 @@ struct discovery {
     uint64_t num_loaded;
     uint64_t num_failed;
     int64_t last_success_ms;
-    size_t num_workloads;
-    size_t num_services;
-    size_t num_policies;
+    struct mesh_counts counts; /* of what was loaded last */
 };
 
 /* ------------------------------------------------------------------------ what the source brings -- */
@@ -57,15 +55,13 @@ static void on_snapshot(void *owner, struct mesh_snapshot *snapshot,
                         const struct mesh_warnings *warnings)
 {
     struct discovery *discovery = owner;
-    mesh_snapshot_workloads(snapshot, &discovery->num_workloads);
-    mesh_snapshot_services(snapshot, &discovery->num_services);
-    mesh_snapshot_policies(snapshot, &discovery->num_policies);
+    discovery->counts = mesh_snapshot_counts(snapshot);
     discovery->num_loaded++;
     discovery->last_success_ms = clock_wall_ms();
     LOG_INFO("agent", "discovery loaded", LOG_S("file", discovery->options.config->local_file),
-             LOG_U("workloads", discovery->num_workloads),
-             LOG_U("services", discovery->num_services), LOG_U("policies", discovery->num_policies),
-             LOG_U("warnings", warnings->num));
+             LOG_U("workloads", discovery->counts.workloads),
+             LOG_U("services", discovery->counts.services),
+             LOG_U("policies", discovery->counts.policies), LOG_U("warnings", warnings->num));
     log_warnings(warnings);
     judge(discovery, snapshot);
     discovery->options.on_snapshot(discovery->options.owner, snapshot);
@@ -134,9 +130,9 @@ void discovery_collect(const struct discovery *discovery, struct telemetry_contr
     control->discovery_loads_ok = discovery->num_loaded;
     control->discovery_loads_failed = discovery->num_failed;
     control->discovery_last_success_ms = discovery->last_success_ms;
-    control->num_workloads = discovery->num_workloads;
-    control->num_services = discovery->num_services;
-    control->num_policies = discovery->num_policies;
+    control->num_workloads = discovery->counts.workloads;
+    control->num_services = discovery->counts.services;
+    control->num_policies = discovery->counts.policies;
 }
 
 void discovery_free(struct discovery *discovery)

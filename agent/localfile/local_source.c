@@ -26,7 +26,7 @@ static struct mesh_snapshot *build(struct yaml_doc *doc, struct mesh_warnings *w
                                    struct err *err)
 {
     struct mesh_snapshot *snapshot = NULL;
-    struct mesh_builder *builder = mesh_builder_new();
+    struct mesh_builder *builder = mesh_builder_new(NULL);
     if (builder == NULL) {
         err_set(err, ERR_NOMEM, "%s: out of memory", yaml_doc_name(doc));
     } else if (local_schema_read(doc, builder, err) == 0) {

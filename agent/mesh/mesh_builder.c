@@ -1,5 +1,6 @@
 #include "mesh_builder.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "mesh_check.h"
@@ -18,8 +19,9 @@ struct mesh_builder {
     struct mesh_warnings warnings;
 };
 
-struct mesh_builder *mesh_builder_new(void)
+struct mesh_builder *mesh_builder_new(struct mesh_snapshot *base)
 {
+    assert(base == NULL);
     struct mesh_builder *builder = calloc(1, sizeof(*builder));
     if (builder == NULL)
         return NULL;

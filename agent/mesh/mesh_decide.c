@@ -9,9 +9,22 @@ static void refuse(struct mesh_decision *decision, enum reason reason, const cha
     decision->detail = detail;
 }
 
-/* The last step: a chosen workload is dialled as it wants to be, or not at all. `decision->target` is set. */
+/* Who may answer for the workload: itself, and whoever the service (NULL: none) says. */
+static void set_identities(struct mesh_decision *decision, const struct mesh_workload *workload,
+                           const struct mesh_service *service)
+{
+    if (workload->identity != NULL)
+        decision->identities[decision->num_identities++] = workload->identity;
+    for (size_t i = 0; service != NULL && i < service->num_subject_alt_names; i++)
+        decision->identities[decision->num_identities++] = service->subject_alt_names[i];
+}
+
+/*
+ * The last step: a chosen workload is dialled as it wants to be, or not at all. `decision->target` is set; `service` is the one
+ * as whose endpoint it was chosen, or NULL.
+ */
 static void reach(struct mesh_decision *decision, const struct mesh_workload *workload,
-                  const char *const *identities, size_t num_identities)
+                  const struct mesh_service *service)
 {
     decision->workload = workload;
     switch (workload->tunnel) {
@@ -19,14 +32,13 @@ static void reach(struct mesh_decision *decision, const struct mesh_workload *wo
         decision->kind = MESH_PASSTHROUGH;
         return;
     case MESH_TUNNEL_HBONE:
-        if (num_identities == 0) {
+        set_identities(decision, workload, service);
+        if (decision->num_identities == 0) {
             refuse(decision, REASON_NO_EXPECTED_IDENTITY, NULL);
             return;
         }
         decision->kind = MESH_TUNNEL;
         decision->tunnel = (struct addr){.ip = decision->target.ip, .port = MESH_HBONE_PORT};
-        decision->identities = identities;
-        decision->num_identities = num_identities;
         return;
     case MESH_TUNNEL_LEGACY_ISTIO_MTLS:
         break;
@@ -46,7 +58,7 @@ static void reach_directly(const struct mesh_request *request, const struct mesh
                "the workload is to be reached through a waypoint");
         return;
     }
-    reach(decision, workload, &workload->identity, workload->identity == NULL ? 0 : 1);
+    reach(decision, workload, NULL);
 }
 
 /* True when some waypoint stands in front of the service: the plain one, or any weighted one that is ever chosen. */
@@ -73,8 +85,7 @@ static void reach_endpoint(const struct mesh_snapshot *snapshot, const struct me
         return;
     }
     decision->target = pick.target;
-    reach(decision, pick.endpoint->workload, pick.endpoint->identities,
-          pick.endpoint->num_identities);
+    reach(decision, pick.endpoint->workload, decision->service);
 }
 
 /*
@@ -95,6 +106,22 @@ static void reach_service(const struct mesh_snapshot *snapshot, const struct mes
         decision->kind = MESH_PASSTHROUGH;
 }
 
+/* True when nothing is known at the destination's very address and the control plane was not asked; then decision->ask is the
+ * name to ask for. */
+static bool must_ask(const struct mesh_snapshot *snapshot, const struct mesh_request *request,
+                     struct mesh_decision *decision)
+{
+    const struct ip *ip = &request->destination.ip;
+    if (!mesh_snapshot_is_on_demand(snapshot) ||
+        mesh_snapshot_knows_address(snapshot, request->network, ip))
+        return false;
+    mesh_name_of_address(request->network, ip, decision->ask);
+    if (mesh_snapshot_answered(snapshot, decision->ask) == NULL)
+        return true;
+    decision->ask[0] = '\0';
+    return false;
+}
+
 static void decide(const struct mesh_snapshot *snapshot, const struct mesh_request *request,
                    struct mesh_decision *decision)
 {
@@ -105,6 +132,10 @@ static void decide(const struct mesh_snapshot *snapshot, const struct mesh_reque
     }
     if (request->num_tried > MESH_TRIED_MAX) {
         refuse(decision, REASON_LIMIT, "too many endpoints were tried for one connection");
+        return;
+    }
+    if (must_ask(snapshot, request, decision)) {
+        decision->kind = MESH_ASK;
         return;
     }
     const struct mesh_workload *workload =
@@ -127,6 +158,7 @@ void mesh_decide(const struct mesh_snapshot *snapshot, const struct mesh_request
     *decision = (struct mesh_decision){.reason = REASON_DONE, .target = request->destination};
     decide(snapshot, request, decision);
     /* Where there is only one way, having tried it is the end; a pick among endpoints leaves the tried ones out itself. */
-    if (decision->kind != MESH_REFUSE && mesh_balance_was_tried(request, &decision->target))
+    bool leads_somewhere = decision->kind == MESH_PASSTHROUGH || decision->kind == MESH_TUNNEL;
+    if (leads_somewhere && mesh_balance_was_tried(request, &decision->target))
         refuse(decision, REASON_NO_HEALTHY_ENDPOINT, "the only way to the destination was tried");
 }

@@ -9,10 +9,12 @@
 #ifndef REMORA_MESH_DECIDE_H
 #define REMORA_MESH_DECIDE_H
 
+#include "mesh_name.h"
 #include "mesh_snapshot.h"
 #include "reason.h"
 
 enum {
+    MESH_EXPECTED_MAX = MESH_SANS_MAX + 1, /* identities: the workload's own and its service's */
     MESH_TRIED_MAX = 8, /* endpoints that one connection may try; beyond it the whole service is
                            down, not an endpoint */
 };
@@ -34,10 +36,11 @@ struct mesh_request {
 enum mesh_decision_kind {
     MESH_PASSTHROUGH, /* plain TCP to `target` */
     MESH_TUNNEL, /* HBONE to `tunnel`, CONNECT `target`, the peer must be one of `identities` */
-    MESH_REFUSE  /* close with `reason` */
+    MESH_REFUSE, /* close with `reason` */
+    MESH_ASK     /* nothing is known yet: ask the control plane for `ask`, then decide again */
 };
 
-/* What is borrowed lives as long as the snapshot. */
+/* What is borrowed lives as long as the snapshot. A copy is as good as the original. */
 struct mesh_decision {
     enum mesh_decision_kind kind;
     enum reason reason; /* of REFUSE */
@@ -48,13 +51,16 @@ struct mesh_decision {
         *workload; /* the destination, or NULL: unknown, or refused before one was chosen */
     struct addr
         target; /* where the application listens: an endpoint's address, or the original one */
-    struct addr tunnel;            /* of TUNNEL: the peer agent */
-    const char *const *identities; /* of TUNNEL: expected SPIFFE IDs, at least one */
+    struct addr tunnel;                        /* of TUNNEL: the peer agent */
+    const char *identities[MESH_EXPECTED_MAX]; /* of TUNNEL: expected SPIFFE IDs, at least one */
     size_t num_identities;
+    char ask[MESH_NAME_TEXT_MAX]; /* of ASK: a name as on the wire; else "" */
 };
 
 /*
- * Decides. `*decision` is filled completely. Reasons of a refusal: UNKNOWN_LOCAL_WORKLOAD,
+ * Decides. `*decision` is filled completely. In a snapshot on demand, a destination at whose very
+ * address nothing is known, and for which the control plane has not answered, is ASK; only then
+ * networks (CIDR addresses) are considered, and what is unknown still is unknown. Reasons of a refusal: UNKNOWN_LOCAL_WORKLOAD,
  * UNKNOWN_DESTINATION, NO_HEALTHY_ENDPOINT (also when all were tried), NO_EXPECTED_IDENTITY,
  * UNSUPPORTED_DESTINATION, LIMIT.
  */

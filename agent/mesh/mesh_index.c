@@ -254,27 +254,6 @@ static int index_services(struct mesh_snapshot *snapshot, struct err *err)
 
 /* ---------------------------------------------------------------------------- endpoints -- */
 
-/* Who may answer for the endpoint: the workload itself, and whoever the service says. */
-static void set_identities(struct mesh_arena *arena, const struct mesh_service *service,
-                           struct mesh_endpoint *endpoint)
-{
-    const struct mesh_workload *workload = endpoint->workload;
-    size_t num_sans = service->num_subject_alt_names;
-    if (workload->identity == NULL || num_sans == 0) {
-        endpoint->identities =
-            workload->identity == NULL ? service->subject_alt_names : &workload->identity;
-        endpoint->num_identities = workload->identity == NULL ? num_sans : 1;
-        return;
-    }
-    const char **identities = mesh_arena_array(arena, num_sans + 1, sizeof(const char *));
-    if (identities == NULL)
-        return;
-    identities[0] = workload->identity;
-    memcpy(identities + 1, service->subject_alt_names, num_sans * sizeof(const char *));
-    endpoint->identities = identities;
-    endpoint->num_identities = num_sans + 1;
-}
-
 static bool is_usable(const struct mesh_service *service, const struct mesh_workload *workload)
 {
     if (workload->capacity == 0)
@@ -292,7 +271,6 @@ static void add_endpoint(struct mesh_snapshot *snapshot, const struct mesh_servi
     endpoint->membership = membership;
     endpoint->weight_before = endpoints->weight;
     endpoints->weight += workload->capacity;
-    set_identities(&snapshot->arena, service, endpoint);
 }
 
 typedef void membership_visit(struct mesh_snapshot *snapshot, const struct mesh_service *service,

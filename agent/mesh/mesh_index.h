@@ -13,8 +13,6 @@
 struct mesh_endpoint {
     const struct mesh_workload *workload;
     const struct mesh_membership *membership;
-    const char *const *identities; /* the workload's, then the service's */
-    size_t num_identities;
     uint64_t weight_before; /* sum of the capacities of the endpoints in front of this one */
 };
 

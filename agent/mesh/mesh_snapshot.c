@@ -97,13 +97,6 @@ const struct mesh_workload *mesh_snapshot_workload_by_name(const struct mesh_sna
     return NULL;
 }
 
-const struct mesh_workload *mesh_snapshot_workloads(const struct mesh_snapshot *snapshot,
-                                                    size_t *num)
-{
-    *num = snapshot->num_workloads;
-    return snapshot->workloads;
-}
-
 /* ----------------------------------------------------------------------------- services -- */
 
 static int compare_service_key(const void *key, const void *item)
@@ -210,12 +203,6 @@ const struct mesh_service *mesh_snapshot_service_by_hostname(const struct mesh_s
     return choice.service;
 }
 
-const struct mesh_service *mesh_snapshot_services(const struct mesh_snapshot *snapshot, size_t *num)
-{
-    *num = snapshot->num_services;
-    return snapshot->services;
-}
-
 uint16_t mesh_snapshot_target_port(const struct mesh_service *service,
                                    const struct mesh_workload *workload, uint16_t service_port)
 {
@@ -243,8 +230,56 @@ const struct mesh_policy *mesh_snapshot_policy(const struct mesh_snapshot *snaps
     return snapshot->policies_by_key[i];
 }
 
-const struct mesh_policy *mesh_snapshot_policies(const struct mesh_snapshot *snapshot, size_t *num)
+/* --------------------------------------------------------------------------- everything -- */
+
+struct mesh_counts mesh_snapshot_counts(const struct mesh_snapshot *snapshot)
 {
-    *num = snapshot->num_policies;
-    return snapshot->policies;
+    return (struct mesh_counts){.workloads = snapshot->num_workloads,
+                                .services = snapshot->num_services,
+                                .policies = snapshot->num_policies};
+}
+
+void mesh_snapshot_each_workload(const struct mesh_snapshot *snapshot,
+                                 mesh_snapshot_on_workload *on_workload, void *owner)
+{
+    for (size_t i = 0; i < snapshot->num_workloads; i++)
+        if (!on_workload(owner, snapshot->workloads_by_uid[i]))
+            return;
+}
+
+void mesh_snapshot_each_service(const struct mesh_snapshot *snapshot,
+                                mesh_snapshot_on_service *on_service, void *owner)
+{
+    for (size_t i = 0; i < snapshot->num_services; i++)
+        if (!on_service(owner, snapshot->services_by_key[i]))
+            return;
+}
+
+void mesh_snapshot_each_policy(const struct mesh_snapshot *snapshot,
+                               mesh_snapshot_on_policy *on_policy, void *owner)
+{
+    for (size_t i = 0; i < snapshot->num_policies; i++)
+        if (!on_policy(owner, snapshot->policies_by_key[i]))
+            return;
+}
+
+void mesh_snapshot_each_answered(const struct mesh_snapshot *snapshot,
+                                 mesh_snapshot_on_answered *on_answered, void *owner)
+{
+}
+
+bool mesh_snapshot_knows_address(const struct mesh_snapshot *snapshot, const char *network,
+                                 const struct ip *ip)
+{
+    return mesh_snapshot_workload_by_ip(snapshot, network, ip) != NULL;
+}
+
+bool mesh_snapshot_is_on_demand(const struct mesh_snapshot *snapshot)
+{
+    return false;
+}
+
+struct mesh_interest *mesh_snapshot_answered(const struct mesh_snapshot *snapshot, const char *name)
+{
+    return NULL;
 }

@@ -81,7 +81,7 @@ static void outbound_attempt_failed(struct session *session, enum reason reason,
     if (another) {
         session->tried[session->num_tried++] = session->target_addr;
         outbound_decide(session, &decision);
-        another = decision.kind != MESH_REFUSE;
+        another = decision.kind == MESH_TUNNEL || decision.kind == MESH_PASSTHROUGH;
     }
     /* With no endpoint left, what the last one failed of says more than that none is left. */
     if (!another)
@@ -184,7 +184,7 @@ static void outbound_act(struct session *session, const struct mesh_decision *de
     session->service = decision->service;
     session->destination = decision->workload;
     session->target_addr = decision->target;
-    session->has_target = decision->kind != MESH_REFUSE;
+    session->has_target = decision->kind == MESH_TUNNEL || decision->kind == MESH_PASSTHROUGH;
     switch (decision->kind) {
     case MESH_TUNNEL:
         session->destination_addr = decision->tunnel;
@@ -194,6 +194,9 @@ static void outbound_act(struct session *session, const struct mesh_decision *de
     case MESH_PASSTHROUGH:
         session->destination_addr = decision->target;
         outbound_start_connect(session);
+        return;
+    case MESH_ASK:
+        session_close(session, REASON_UNKNOWN_DESTINATION, NULL);
         return;
     case MESH_REFUSE:
         break;

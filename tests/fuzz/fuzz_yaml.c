@@ -59,23 +59,51 @@ static void check_access(const struct mesh_snapshot *snapshot, const struct mesh
     }
 }
 
+/* The first objects of each kind. */
+struct sample {
+    const struct mesh_workload *workloads[OBJECTS_MAX];
+    size_t num_workloads;
+    const struct mesh_service *services[OBJECTS_MAX];
+    size_t num_services;
+};
+
+static bool take_workload(void *owner, const struct mesh_workload *workload)
+{
+    struct sample *sample = owner;
+    sample->workloads[sample->num_workloads++] = workload;
+    return sample->num_workloads < OBJECTS_MAX;
+}
+
+static bool take_service(void *owner, const struct mesh_service *service)
+{
+    struct sample *sample = owner;
+    sample->services[sample->num_services++] = service;
+    return sample->num_services < OBJECTS_MAX;
+}
+
+static void check_workload(const struct mesh_snapshot *snapshot, const struct sample *sample,
+                           const struct mesh_workload *workload)
+{
+    assert(mesh_snapshot_workload_by_uid(snapshot, workload->uid) == workload);
+    check_access(snapshot, workload);
+    for (size_t i = 0; i < sample->num_workloads; i++)
+        for (size_t j = 0; j < at_most(sample->workloads[i]->num_ips); j++)
+            check_decision(snapshot, workload, &sample->workloads[i]->ips[j], 80);
+    for (size_t i = 0; i < sample->num_services; i++) {
+        const struct mesh_service *service = sample->services[i];
+        uint16_t port = service->num_ports > 0 ? service->ports[0].service_port : 80;
+        for (size_t j = 0; j < at_most(service->num_vips); j++)
+            check_decision(snapshot, workload, &service->vips[j].ip, port);
+    }
+}
+
 static void check_mesh(const struct mesh_snapshot *snapshot)
 {
-    size_t num_workloads;
-    size_t num_services;
-    const struct mesh_workload *workloads = mesh_snapshot_workloads(snapshot, &num_workloads);
-    const struct mesh_service *services = mesh_snapshot_services(snapshot, &num_services);
-    for (size_t i = 0; i < at_most(num_workloads); i++) {
-        assert(mesh_snapshot_workload_by_uid(snapshot, workloads[i].uid) == &workloads[i]);
-        check_access(snapshot, &workloads[i]);
-        for (size_t j = 0; j < at_most(num_workloads); j++)
-            for (size_t k = 0; k < at_most(workloads[j].num_ips); k++)
-                check_decision(snapshot, &workloads[i], &workloads[j].ips[k], 80);
-        for (size_t j = 0; j < at_most(num_services); j++)
-            for (size_t k = 0; k < at_most(services[j].num_vips); k++)
-                check_decision(snapshot, &workloads[i], &services[j].vips[k].ip,
-                               services[j].num_ports > 0 ? services[j].ports[0].service_port : 80);
-    }
+    struct sample sample = {0};
+    mesh_snapshot_each_workload(snapshot, take_workload, &sample);
+    mesh_snapshot_each_service(snapshot, take_service, &sample);
+    for (size_t i = 0; i < sample.num_workloads; i++)
+        check_workload(snapshot, &sample, sample.workloads[i]);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)

@@ -74,7 +74,7 @@ static void tear_down(struct fixture *fixture)
 static struct mesh_snapshot *empty_mesh(void)
 {
     struct err err;
-    struct mesh_builder *builder = mesh_builder_new();
+    struct mesh_builder *builder = mesh_builder_new(NULL);
     struct mesh_snapshot *snapshot = mesh_builder_build(builder, NULL, &err);
     mesh_builder_free(builder);
     assert_non_null(snapshot);

@@ -17,6 +17,7 @@ static const char better[] = "workloads: [{uid: two, workloadIps: [], services: 
 
 enum {
     STEPS_MAX = 4,
+    UID_BYTES = 16,
     GIVE_UP_MS = 30000 /* a test that hangs fails; nothing waits for this to pass */
 };
 
@@ -61,15 +62,19 @@ static void step(struct test *test, const char *what)
     net_loop_stop(test->loop);
 }
 
+static bool take_uid(void *owner, const struct mesh_workload *workload)
+{
+    snprintf(owner, UID_BYTES, "%s", workload->uid);
+    return true;
+}
+
 static void on_snapshot(void *owner, struct mesh_snapshot *snapshot,
                         const struct mesh_warnings *warnings)
 {
-    size_t num;
-    const struct mesh_workload *workloads = mesh_snapshot_workloads(snapshot, &num);
-    assert_int_equal(num, 1);
+    assert_int_equal(mesh_snapshot_counts(snapshot).workloads, 1);
     assert_int_equal(warnings->num, 0);
-    char uid[16];
-    snprintf(uid, sizeof(uid), "%s", workloads[0].uid);
+    char uid[UID_BYTES];
+    mesh_snapshot_each_workload(snapshot, take_uid, uid);
     mesh_snapshot_unref(snapshot);
     step(owner, uid);
 }

@@ -56,7 +56,7 @@ static struct mesh_snapshot *mesh_of(const struct mesh_policy *policies, size_t 
                                      const char *const *listed, size_t num_listed)
 {
     struct err err = {0};
-    struct mesh_builder *builder = mesh_builder_new();
+    struct mesh_builder *builder = mesh_builder_new(NULL);
     assert_non_null(builder);
     struct mesh_workload workload = {.uid = "backend",
                                      .name = "backend",

@@ -19,7 +19,7 @@ struct endpoint {
 static struct mesh_snapshot *mesh_of(const struct mesh_service *options,
                                      const struct endpoint *endpoints, size_t num)
 {
-    struct mesh_builder *builder = mesh_builder_new();
+    struct mesh_builder *builder = mesh_builder_new(NULL);
     assert_non_null(builder);
     const struct mesh_workload client = {.uid = "client",
                                          .name = "client",

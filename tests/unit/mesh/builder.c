@@ -47,7 +47,7 @@ void *__wrap_realloc(void *old, size_t len)
 static void names_that_were_not_given_get_the_fields_defaults(void **state)
 {
     (void)state;
-    struct mesh_builder *builder = mesh_builder_new();
+    struct mesh_builder *builder = mesh_builder_new(NULL);
     const struct mesh_workload workload = {.uid = "w", .namespace_ = "shop"};
     fixture_add_workload(builder, &workload);
     struct mesh_snapshot *snapshot = fixture_build(builder);
@@ -67,7 +67,7 @@ static void what_was_added_may_change_afterwards(void **state)
     (void)state;
     char uid[] = "first";
     struct ip ip = fixture_ip("10.0.0.1");
-    struct mesh_builder *builder = mesh_builder_new();
+    struct mesh_builder *builder = mesh_builder_new(NULL);
     struct mesh_workload workload = {.uid = uid, .ips = &ip, .num_ips = 1};
     fixture_add_workload(builder, &workload);
     memcpy(uid, "other", sizeof(uid));
@@ -83,7 +83,7 @@ static void many_objects_keep_their_places(void **state)
 {
     (void)state;
     enum { NUM = 1000 };
-    struct mesh_builder *builder = mesh_builder_new();
+    struct mesh_builder *builder = mesh_builder_new(NULL);
     char uid[16];
     for (unsigned i = 0; i < NUM; i++) {
         const uint8_t bytes[] = {10, 0, (uint8_t)(i >> 8), (uint8_t)i};
@@ -146,7 +146,7 @@ static void what_a_source_may_not_say_is_refused_by_name(void **state)
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct err err = {0};
-        struct mesh_builder *builder = mesh_builder_new();
+        struct mesh_builder *builder = mesh_builder_new(NULL);
         assert_int_equal(mesh_builder_add_workload(builder, &rows[i].workload, &err), -1);
         assert_string_equal(err.message, rows[i].message);
         assert_int_equal(err.kind, rows[i].kind);
@@ -158,7 +158,7 @@ static void services_and_policies_need_a_name(void **state)
 {
     (void)state;
     struct err err = {0};
-    struct mesh_builder *builder = mesh_builder_new();
+    struct mesh_builder *builder = mesh_builder_new(NULL);
     const struct mesh_service service = {.namespace_ = "a"};
     assert_int_equal(mesh_builder_add_service(builder, &service, &err), -1);
     assert_string_equal(err.message, "a service has no host name");
@@ -179,7 +179,7 @@ static void one_key_for_two_objects_is_an_error(void **state)
                                            "two policies are named \"a/p\""};
     for (size_t i = 0; i < 3; i++) {
         struct err err = {0};
-        struct mesh_builder *builder = mesh_builder_new();
+        struct mesh_builder *builder = mesh_builder_new(NULL);
         for (int twice = 0; twice < 2; twice++) {
             if (i == 0)
                 assert_int_equal(mesh_builder_add_workload(builder, &workload, &err), 0);
@@ -200,7 +200,7 @@ static void what_does_not_fit_together_is_warned_of(void **state)
     (void)state;
     struct err err = {0};
     struct mesh_warnings warnings = {0};
-    struct mesh_builder *builder = mesh_builder_new();
+    struct mesh_builder *builder = mesh_builder_new(NULL);
     const char *sans[] = {"cluster.local/ns/a/sa/b"};
     const char *policies[] = {"a/gone"};
     const struct mesh_pattern unset = {MESH_PATTERN_UNSET, NULL};
@@ -244,7 +244,7 @@ static void warnings_beyond_those_kept_are_counted(void **state)
     (void)state;
     struct err err = {0};
     struct mesh_warnings warnings = {0};
-    struct mesh_builder *builder = mesh_builder_new();
+    struct mesh_builder *builder = mesh_builder_new(NULL);
     char uid[16];
     for (unsigned i = 0; i < 3 * MESH_WARNINGS_KEPT; i++) {
         snprintf(uid, sizeof(uid), "w%u", i);
@@ -301,7 +301,7 @@ static struct mesh_snapshot *build_one_of_each(struct err *err)
     const struct mesh_policy policy = {
         .namespace_ = "a", .name = "p", .rules = &rule, .num_rules = 1};
     struct mesh_snapshot *snapshot = NULL;
-    struct mesh_builder *builder = mesh_builder_new();
+    struct mesh_builder *builder = mesh_builder_new(NULL);
     if (builder == NULL)
         err_set(err, ERR_NOMEM, "out of memory");
     else if (mesh_builder_add_workload(builder, &workload, err) == 0 &&

@@ -132,7 +132,7 @@ static void add_services(struct mesh_builder *builder)
 
 static int set_up(void **state)
 {
-    struct mesh_builder *builder = mesh_builder_new();
+    struct mesh_builder *builder = mesh_builder_new(NULL);
     assert_non_null(builder);
     add_workloads(builder);
     add_services(builder);
