@@ -52,10 +52,8 @@ static void finish(struct ca_client *client, const struct err *err)
         done(owner, NULL, err);
     } else {
         const struct cert_fetched fetched = {
-            .chain_pem = (const char *)buf_head(&answer.chain_pem),
-            .chain_pem_len = buf_len(&answer.chain_pem),
-            .roots_pem = (const char *)buf_head(&answer.roots_pem),
-            .roots_pem_len = buf_len(&answer.roots_pem),
+            .chain = {.bytes = buf_head(&answer.chain_pem), .len = buf_len(&answer.chain_pem)},
+            .roots = {.bytes = buf_head(&answer.roots_pem), .len = buf_len(&answer.roots_pem)},
         };
         done(owner, &fetched, NULL);
     }

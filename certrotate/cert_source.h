@@ -2,7 +2,7 @@
  * Where certificates come from: the interface between the rotation machine (rotation.h) and a
  * source. Two kinds exist. A CA source answers a certificate signing request whose key the machine
  * has made (Istio's CA, ca_client.h). A store source brings its own key (files on disk,
- * file_source.h; later the SPIFFE Workload API) and says when it has changed.
+ * file_source.h; the SPIFFE Workload API) and says when it has changed.
  *
  * A source only transports: whether what it brings is any good is judged by the machine
  * (svid_check), never by the source.
@@ -21,18 +21,30 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "cert_bytes.h"
 #include "err.h"
 
-/* What a fetch brought. Every byte is lent for the duration of `done`. PEM texts need no
- * terminating NUL. */
+/* The roots of a trust domain that is not ours. */
+struct cert_federated {
+    const char *trust_domain; /* its name, or its SPIFFE ID ("spiffe://name") */
+    struct cert_bytes roots;
+};
+
+/*
+ * What a fetch brought: always all that there is. What is absent is withdrawn: a federated trust
+ * domain that is not named is trusted no more, a revocation list that is not there revokes nothing.
+ * Every byte is lent for the duration of `done`.
+ */
 struct cert_fetched {
-    const char *chain_pem; /* leaf first, then intermediates; may not be NULL */
-    size_t chain_pem_len;
-    const char *roots_pem; /* the trust domain's roots, concatenated; may not be NULL */
-    size_t roots_pem_len;
-    const char
-        *key_pem; /* a store source's key (PKCS#8, SEC1 or PKCS#1); NULL: the key of the request */
-    size_t key_pem_len;
+    struct cert_bytes chain; /* leaf first, then intermediates; not empty */
+    struct cert_bytes roots; /* of the trust domain of the leaf; not empty */
+    /* A store source's key: PEM (PKCS#8, SEC1 or PKCS#1) or DER (PKCS#8). None: the key of the
+     * request. */
+    struct cert_bytes key;
+    const struct cert_federated *federated; /* no two of one trust domain, none of our own */
+    size_t num_federated;
+    const struct cert_bytes *crls; /* each holds any number of lists, of any issuer */
+    size_t num_crls;
 };
 
 /*
@@ -65,6 +77,13 @@ struct cert_source {
     const struct cert_source_ops *ops;
     const char *name; /* "istio-ca", "files": for logs and metrics; static storage */
     bool wants_csr;
+    /*
+     * True when the source says what the trust domain's roots are, all of them: one that it brings
+     * no more is withdrawn at once (SPIFFE: a bundle is the whole of it; a file is what its owner
+     * wrote). False when it only brings the roots that its own certificates need, as a CA does that
+     * answers a request: then former roots are trusted for a while beside the new ones (rotation.h).
+     */
+    bool speaks_for_trust_domain;
     /*
      * Set by the machine before the first fetch; a store source calls it (if not NULL) when what it
      * holds has changed, and the machine starts a fetch. It may be called at any time except inside

@@ -156,8 +156,7 @@ const char *csr_pem(const struct csr *csr)
     return csr->pem;
 }
 
-struct svid *csr_combine(const struct csr *csr, const char *chain_pem, size_t chain_pem_len,
-                         struct err *err)
+struct svid *csr_combine(const struct csr *csr, const struct cert_bytes *chain, struct err *err)
 {
-    return svid_key_new_svid(csr->key, chain_pem, chain_pem_len, err);
+    return svid_key_new_svid(csr->key, chain, err);
 }

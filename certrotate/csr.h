@@ -25,9 +25,8 @@ void csr_free(struct csr *csr);
 /* The request as PEM, NUL-terminated, lent until csr_free. */
 const char *csr_pem(const struct csr *csr);
 
-/* The SVID of our key and the chain (PEM, leaf first) that the CA issued. Not checked: svid_check.
- * NULL: see svid_new_pem. */
-struct svid *csr_combine(const struct csr *csr, const char *chain_pem, size_t chain_pem_len,
-                         struct err *err);
+/* The SVID of our key and the chain (leaf first) that the CA issued. Not checked: svid_check.
+ * NULL: see svid_new. */
+struct svid *csr_combine(const struct csr *csr, const struct cert_bytes *chain, struct err *err);
 
 #endif

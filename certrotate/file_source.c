@@ -98,12 +98,9 @@ static void deliver(struct file_source *source)
         source->files[i].len = 0;
     }
     const struct cert_fetched fetched = {
-        .chain_pem = lent.files[CERT].bytes,
-        .chain_pem_len = lent.files[CERT].len,
-        .roots_pem = lent.files[ROOTS].bytes,
-        .roots_pem_len = lent.files[ROOTS].len,
-        .key_pem = lent.files[KEY].bytes,
-        .key_pem_len = lent.files[KEY].len,
+        .chain = {.bytes = lent.files[CERT].bytes, .len = lent.files[CERT].len},
+        .roots = {.bytes = lent.files[ROOTS].bytes, .len = lent.files[ROOTS].len},
+        .key = {.bytes = lent.files[KEY].bytes, .len = lent.files[KEY].len},
     };
     done(source->done_owner, &fetched, NULL);
     forget_bytes(&lent);

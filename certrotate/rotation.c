@@ -382,17 +382,14 @@ static int check_candidate(const struct rotation *rotation, const struct cert_fe
                            int64_t now_ms, struct candidate *candidate, struct err *err)
 {
     *candidate = (struct candidate){0};
-    if (fetched->key_pem == NULL && rotation->csr == NULL)
+    if (fetched->key.bytes == NULL && rotation->csr == NULL)
         return err_set(err, ERR_INVALID, "there is no private key");
-    candidate->svid =
-        fetched->key_pem != NULL
-            ? svid_new_pem(fetched->key_pem, fetched->key_pem_len, fetched->chain_pem,
-                           fetched->chain_pem_len, err)
-            : csr_combine(rotation->csr, fetched->chain_pem, fetched->chain_pem_len, err);
+    candidate->svid = fetched->key.bytes != NULL ? svid_new(&fetched->key, &fetched->chain, err)
+                                                 : csr_combine(rotation->csr, &fetched->chain, err);
     if (candidate->svid == NULL)
         return -1;
-    candidate->roots = trust_bundle_new_pem(svid_id(candidate->svid)->trust_domain,
-                                            fetched->roots_pem, fetched->roots_pem_len, err);
+    candidate->roots =
+        trust_bundle_new(svid_id(candidate->svid)->trust_domain, &fetched->roots, err);
     if (candidate->roots == NULL)
         return -1;
     return svid_check(candidate->svid, candidate->roots, rotation->identity_uri,

@@ -12,7 +12,7 @@
 #include "svid_key.h"
 #include "x509_cert.h"
 #include "x509_leaf.h"
-#include "x509_pem.h"
+#include "x509_read.h"
 #include "x509_svid.h"
 
 struct svid {
@@ -55,9 +55,9 @@ static int read_cert(struct svid *svid, size_t index, struct err *err)
     return result;
 }
 
-static int read_chain(struct svid *svid, const char *pem, size_t pem_len, struct err *err)
+static int read_chain(struct svid *svid, const struct cert_bytes *certs, struct err *err)
 {
-    svid->chain = x509_pem_read_certs(pem, pem_len, CERT_CHAIN_MAX, err);
+    svid->chain = x509_read_certs(certs, CERT_CHAIN_MAX, err);
     if (svid->chain == NULL)
         return -1;
     svid->not_before_ms = INT64_MIN;
@@ -68,8 +68,7 @@ static int read_chain(struct svid *svid, const char *pem, size_t pem_len, struct
     return 0;
 }
 
-struct svid *svid_key_new_svid(EVP_PKEY *key, const char *chain_pem, size_t chain_pem_len,
-                               struct err *err)
+struct svid *svid_key_new_svid(EVP_PKEY *key, const struct cert_bytes *chain, struct err *err)
 {
     struct err unwanted;
     if (err == NULL)
@@ -80,7 +79,7 @@ struct svid *svid_key_new_svid(EVP_PKEY *key, const char *chain_pem, size_t chai
         return NULL;
     }
     refcount_init(&svid->refs);
-    if (read_chain(svid, chain_pem, chain_pem_len, err) < 0) {
+    if (read_chain(svid, chain, err) < 0) {
         if (err->kind == ERR_TLS) /* here it comes from a file or a CA, not from a peer */
             err->kind = ERR_INVALID;
         err_prefix(err, "certificate chain");
@@ -92,17 +91,25 @@ struct svid *svid_key_new_svid(EVP_PKEY *key, const char *chain_pem, size_t chai
     return svid;
 }
 
-struct svid *svid_new_pem(const char *key_pem, size_t key_pem_len, const char *chain_pem,
-                          size_t chain_pem_len, struct err *err)
+struct svid *svid_new(const struct cert_bytes *key_bytes, const struct cert_bytes *chain,
+                      struct err *err)
 {
-    EVP_PKEY *key = x509_pem_read_key(key_pem, key_pem_len, err);
+    EVP_PKEY *key = x509_read_key(key_bytes, err);
     if (key == NULL) {
         err_prefix(err, "key");
         return NULL;
     }
-    struct svid *svid = svid_key_new_svid(key, chain_pem, chain_pem_len, err);
+    struct svid *svid = svid_key_new_svid(key, chain, err);
     EVP_PKEY_free(key);
     return svid;
+}
+
+struct svid *svid_new_pem(const char *key_pem, size_t key_pem_len, const char *chain_pem,
+                          size_t chain_pem_len, struct err *err)
+{
+    const struct cert_bytes key = {.bytes = key_pem, .len = key_pem_len};
+    const struct cert_bytes chain = {.bytes = chain_pem, .len = chain_pem_len};
+    return svid_new(&key, &chain, err);
 }
 
 struct svid *svid_ref(struct svid *svid)
@@ -210,7 +217,8 @@ const uint8_t *svid_der(const struct svid *svid, size_t index, size_t *len)
 
 EVP_PKEY *svid_key_read_pem(const char *pem, size_t pem_len, struct err *err)
 {
-    return x509_pem_read_key(pem, pem_len, err);
+    const struct cert_bytes key = {.bytes = pem, .len = pem_len};
+    return x509_read_key(&key, err);
 }
 
 EVP_PKEY *svid_key_get(const struct svid *svid)

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cert_bytes.h"
 #include "cert_rules.h"
 #include "err.h"
 #include "spiffe_id.h"
@@ -17,11 +18,15 @@
 struct svid;
 
 /*
- * From PEM: a key (PKCS#8, SEC1 or PKCS#1; not encrypted) and a chain, leaf first. Reads, and
- * demands that the leaf has exactly one URI SAN that is a SPIFFE ID; whether all of it is usable
+ * From a key (PEM: PKCS#8, SEC1 or PKCS#1; DER: PKCS#8; not encrypted) and a chain, leaf first.
+ * Reads, and demands that the leaf has exactly one URI SAN that is a SPIFFE ID; whether all of it is usable
  * says svid_check. NULL: *err is ERR_INVALID (naming key or chain, and which certificate),
  * ERR_LIMIT or ERR_NOMEM. Key bytes appear in no message.
  */
+struct svid *svid_new(const struct cert_bytes *key, const struct cert_bytes *chain,
+                      struct err *err);
+
+/* The same from PEM texts. */
 struct svid *svid_new_pem(const char *key_pem, size_t key_pem_len, const char *chain_pem,
                           size_t chain_pem_len, struct err *err);
 

@@ -10,7 +10,7 @@
 #include "spiffe_id.h"
 #include "trust_bundle_root.h"
 #include "x509_cert.h"
-#include "x509_pem.h"
+#include "x509_read.h"
 
 struct root {
     X509 *cert;
@@ -99,14 +99,14 @@ static void say_which(struct err *err, size_t index, size_t num)
             what.message);
 }
 
-struct trust_bundle *trust_bundle_new_pem(const char *trust_domain, const char *pem, size_t pem_len,
-                                          struct err *err)
+struct trust_bundle *trust_bundle_new(const char *trust_domain, const struct cert_bytes *certs,
+                                      struct err *err)
 {
     if (spiffe_id_check_trust_domain(trust_domain, strlen(trust_domain), err) < 0) {
         err_prefix(err, "trust bundle");
         return NULL;
     }
-    STACK_OF(CRYPTO_BUFFER) *ders = x509_pem_read_certs(pem, pem_len, TRUST_BUNDLE_ROOTS_MAX, err);
+    STACK_OF(CRYPTO_BUFFER) *ders = x509_read_certs(certs, TRUST_BUNDLE_ROOTS_MAX, err);
     if (ders == NULL) {
         err_prefix(err, "trust bundle");
         return NULL;
@@ -122,6 +122,13 @@ struct trust_bundle *trust_bundle_new_pem(const char *trust_domain, const char *
     }
     sk_CRYPTO_BUFFER_pop_free(ders, CRYPTO_BUFFER_free);
     return bundle;
+}
+
+struct trust_bundle *trust_bundle_new_pem(const char *trust_domain, const char *pem, size_t pem_len,
+                                          struct err *err)
+{
+    const struct cert_bytes certs = {.bytes = pem, .len = pem_len};
+    return trust_bundle_new(trust_domain, &certs, err);
 }
 
 /* How many living roots of `older` are not in `newer`. */

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cert_bytes.h"
 #include "err.h"
 
 enum {
@@ -17,12 +18,16 @@ enum {
 struct trust_bundle;
 
 /*
- * From concatenated PEM certificates (text between them is skipped). Every one must be a CA
+ * From certificates, PEM or DER. Every one must be a CA
  * certificate; the error names which is not ("trust bundle: certificate 3 of 4 is not a CA").
  * Duplicates count once. None at all, any other PEM block, and a block that cannot be read are
  * errors: half a bundle is not a bundle. Expired roots are kept, they verify nothing. NULL: *err is
  * ERR_INVALID, ERR_LIMIT or ERR_NOMEM.
  */
+struct trust_bundle *trust_bundle_new(const char *trust_domain, const struct cert_bytes *certs,
+                                      struct err *err);
+
+/* The same from PEM text. */
 struct trust_bundle *trust_bundle_new_pem(const char *trust_domain, const char *pem, size_t pem_len,
                                           struct err *err);
 

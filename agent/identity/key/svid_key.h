@@ -23,8 +23,7 @@ EVP_PKEY *svid_key_read_pem(const char *pem, size_t pem_len, struct err *err);
  * not; nobody changes it. */
 EVP_PKEY *svid_key_get(const struct svid *svid);
 
-/* As svid_new_pem, with a key that exists already; takes a reference to `key` on success. */
-struct svid *svid_key_new_svid(EVP_PKEY *key, const char *chain_pem, size_t chain_pem_len,
-                               struct err *err);
+/* As svid_new, with a key that exists already; takes a reference to `key` on success. */
+struct svid *svid_key_new_svid(EVP_PKEY *key, const struct cert_bytes *chain, struct err *err);
 
 #endif

@@ -98,7 +98,8 @@ static void the_answer_and_the_key_make_an_svid_that_outlives_the_request(void *
     const char *chain = cert_builder_chain_pem(answer);
     const char *roots = cert_builder_pem(root);
     struct err err = {0};
-    struct svid *svid = csr_combine(csr, chain, strlen(chain), &err);
+    const struct cert_bytes bytes = {.bytes = chain, .len = strlen(chain)};
+    struct svid *svid = csr_combine(csr, &bytes, &err);
     assert_non_null(svid);
     csr_free(csr);
     struct trust_bundle *bundle = trust_bundle_new_pem("td", roots, strlen(roots), &err);
@@ -119,7 +120,8 @@ static void an_answer_for_another_request_does_not_pass(void **state)
     const char *chain = cert_builder_chain_pem(answer);
     const char *roots = cert_builder_pem(root);
     struct err err = {0};
-    struct svid *svid = csr_combine(csr, chain, strlen(chain), &err);
+    const struct cert_bytes bytes = {.bytes = chain, .len = strlen(chain)};
+    struct svid *svid = csr_combine(csr, &bytes, &err);
     struct trust_bundle *bundle = trust_bundle_new_pem("td", roots, strlen(roots), &err);
     assert_int_equal(svid_check(svid, bundle, ID, NULL, clock_wall_ms(), &err), -1);
     assert_non_null(strstr(err.message, "key does not belong"));

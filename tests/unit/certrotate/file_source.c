@@ -95,9 +95,9 @@ static void on_done(void *owner, const struct cert_fetched *fetched, const struc
     if (fetched == NULL) {
         world->err = *err;
     } else {
-        world->chain = strndup(fetched->chain_pem, fetched->chain_pem_len);
-        world->key_pem = strndup(fetched->key_pem, fetched->key_pem_len);
-        world->roots_pem = strndup(fetched->roots_pem, fetched->roots_pem_len);
+        world->chain = strndup(fetched->chain.bytes, fetched->chain.len);
+        world->key_pem = strndup(fetched->key.bytes, fetched->key.len);
+        world->roots_pem = strndup(fetched->roots.bytes, fetched->roots.len);
     }
     net_loop_stop(world->loop);
 }

@@ -73,12 +73,9 @@ void scripted_answer_pem(struct scripted *source, const char *key, const char *c
                          const char *roots)
 {
     const struct cert_fetched fetched = {
-        .chain_pem = chain,
-        .chain_pem_len = strlen(chain),
-        .roots_pem = roots,
-        .roots_pem_len = strlen(roots),
-        .key_pem = key,
-        .key_pem_len = key == NULL ? 0 : strlen(key),
+        .chain = {.bytes = chain, .len = strlen(chain)},
+        .roots = {.bytes = roots, .len = strlen(roots)},
+        .key = {.bytes = key, .len = key == NULL ? 0 : strlen(key)},
     };
     answer_with(source, &fetched, NULL);
 }

@@ -27,7 +27,8 @@ static int check(const struct csr *csr, const struct control_fetch *fetch, const
     struct trust_bundle *bundle =
         trust_bundle_new_pem("cluster.local", fetch->roots_pem, strlen(fetch->roots_pem), err);
     assert_non_null(bundle);
-    struct svid *svid = csr_combine(csr, fetch->chain_pem, strlen(fetch->chain_pem), err);
+    const struct cert_bytes chain = {.bytes = fetch->chain_pem, .len = strlen(fetch->chain_pem)};
+    struct svid *svid = csr_combine(csr, &chain, err);
     int result = svid == NULL ? -1 : svid_check(svid, bundle, expected, NULL, clock_wall_ms(), err);
     svid_unref(svid);
     trust_bundle_unref(bundle);

@@ -148,9 +148,9 @@ static void on_fetched(void *owner, const struct cert_fetched *fetched, const st
         fetch->err = *err;
         return;
     }
-    assert_null(fetched->key_pem);
-    fetch->chain_pem = strndup(fetched->chain_pem, fetched->chain_pem_len);
-    fetch->roots_pem = strndup(fetched->roots_pem, fetched->roots_pem_len);
+    assert_null(fetched->key.bytes);
+    fetch->chain_pem = strndup(fetched->chain.bytes, fetched->chain.len);
+    fetch->roots_pem = strndup(fetched->roots.bytes, fetched->roots.len);
 }
 
 void control_fetch_done(struct control_fetch *fetch)
