@@ -31,6 +31,9 @@ enum reason_severity { REASON_OK, REASON_QUIET, REASON_REFUSED, REASON_FAULT };
     X(UNKNOWN_DESTINATION, "NR", REFUSED,                                                          \
       "discovery knows no workload or service at this address")                                    \
     X(UNKNOWN_LOCAL_WORKLOAD, "NR", REFUSED, "discovery does not know this pod yet")               \
+    X(DISCOVERY_TIMEOUT, "NR", REFUSED,                                                            \
+      "the control plane did not say in time what is at the destination; is it reachable, does it " \
+      "take our token?")                                                                           \
     X(NO_HEALTHY_ENDPOINT, "UH", REFUSED, "the service has no healthy endpoint for this port")     \
     X(NO_EXPECTED_IDENTITY, "IDENTITY_ERROR", REFUSED,                                             \
       "discovery gives no valid identity for the destination")                                     \

@@ -59,6 +59,31 @@ enum reason inbound_admit(struct session *session, const char **detail)
     return verdict.allowed ? REASON_DONE : verdict.reason;
 }
 
+static bool inbound_may_change(const struct session *session, enum reason reason)
+{
+    return reason == REASON_UNKNOWN_LOCAL_WORKLOAD ||
+           (reason == REASON_POLICY_UNKNOWN && session->proxy->options.await_policies);
+}
+
+void inbound_act(struct session *session, enum reason reason, const char *detail,
+                 const struct waiting_handler *waiting, bool (*accept)(struct session *session))
+{
+    if (reason == REASON_DONE)
+        inbound_start_connect(session, accept);
+    else if (inbound_may_change(session, reason))
+        waiting_start(session, NULL, waiting);
+    else
+        session_close(session, reason, detail);
+}
+
+void inbound_on_timeout(struct session *session)
+{
+    if (session->destination == NULL)
+        session_close(session, REASON_UNKNOWN_LOCAL_WORKLOAD, waiting_local_detail(session));
+    else
+        session_close(session, REASON_POLICY_UNKNOWN, NULL);
+}
+
 static void inbound_on_connected(void *owner, struct net_tcp *tcp, const struct err *err)
 {
     struct session *session = owner;

@@ -17,6 +17,16 @@ void inbound_identify(struct session *session);
 enum reason inbound_admit(struct session *session, const char **detail);
 
 /*
+ * Acts on the answer: connects to the application (see inbound_start_connect for `accept`), ends the session, or, when discovery
+ * may still give another answer, lets it wait and calls on_news with its newer snapshot.
+ */
+void inbound_act(struct session *session, enum reason reason, const char *detail,
+                 const struct waiting_handler *waiting, bool (*accept)(struct session *session));
+
+/* The `on_timeout` of an inbound session's waiting_handler: ends it. */
+void inbound_on_timeout(struct session *session);
+
+/*
  * Connects to the application at session->target_addr, then relays; ends the session when that fails. What is sent to an HBONE
  * peer that waits for an answer is decided by `accept`, which is called once the application has accepted: it fills in
  * session->near and returns true, or has ended the session. NULL: near is there already.

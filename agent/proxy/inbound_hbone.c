@@ -3,6 +3,7 @@
  * each CONNECT becomes a session: is the target ours, may the peer enter, does the application accept.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "hbone_headers.h"
 #include "inbound.h"
@@ -82,6 +83,8 @@ static bool inbound_accept_request(struct session *session)
     session_format_baggage(session->destination, baggage, sizeof(baggage));
     session->near = hbone_request_accept(session->request, baggage);
     session->request = NULL;
+    free(session->authority);
+    session->authority = NULL;
     if (session->near != NULL)
         return true;
     session_close(session, REASON_NO_MEMORY, NULL);
@@ -95,13 +98,38 @@ static void inbound_on_request_gone(void *owner, struct hbone_request *request)
     session_close(session, REASON_CLIENT_GONE, NULL);
 }
 
+static bool inbound_is_answered(const struct mesh_snapshot *snapshot, const char *key)
+{
+    return mesh_snapshot_service(snapshot, key) != NULL ||
+           mesh_snapshot_answered(snapshot, key) != NULL;
+}
+
+/*
+ * The service of that host name for which discovery on demand is to be asked first; NULL: there is none. It is one of those that
+ * this pod's workload says it serves, so that a peer cannot make us ask for anything.
+ */
+static const char *inbound_service_to_ask(const struct session *session)
+{
+    const struct mesh_workload *local = session->destination;
+    if (session->authority->ip.family != IP_NONE || local == NULL ||
+        !mesh_snapshot_is_on_demand(session->snapshot))
+        return NULL;
+    for (size_t i = 0; i < local->num_services; i++) {
+        const char *key = local->services[i].service;
+        const char *slash = strchr(key, '/');
+        if (slash != NULL && strcmp(slash + 1, session->authority->host) == 0)
+            return inbound_is_answered(session->snapshot, key) ? NULL : key;
+    }
+    return NULL;
+}
+
 /*
  * Where the CONNECT leads: an address must be the one that the peer connected to, a host name a service with this pod behind it.
  * The application is always dialled at the pod's own address; the authority decides the port alone.
  */
-static enum reason inbound_find_target(struct session *session,
-                                       const struct hbone_authority *authority, const char **detail)
+static enum reason inbound_find_target(struct session *session, const char **detail)
 {
+    const struct hbone_authority *authority = session->authority;
     const struct addr *local = &session->destination_addr;
     session->target_addr = (struct addr){.ip = local->ip, .port = authority->port};
     session->has_target = true;
@@ -127,6 +155,36 @@ static enum reason inbound_find_target(struct session *session,
     return REASON_UNKNOWN_DESTINATION;
 }
 
+static void inbound_request_decide(struct session *session);
+
+static void inbound_on_request_timeout(struct session *session)
+{
+    if (inbound_service_to_ask(session) != NULL)
+        session_close(session, REASON_DISCOVERY_TIMEOUT, NULL);
+    else
+        inbound_on_timeout(session);
+}
+
+static const struct waiting_handler inbound_request_waiting = {
+    .on_news = inbound_request_decide,
+    .on_timeout = inbound_on_request_timeout,
+};
+
+static void inbound_request_decide(struct session *session)
+{
+    const char *detail = NULL;
+    inbound_identify(session);
+    const char *ask = inbound_service_to_ask(session);
+    if (ask != NULL) {
+        waiting_start(session, ask, &inbound_request_waiting);
+        return;
+    }
+    enum reason reason = inbound_find_target(session, &detail);
+    if (reason == REASON_DONE)
+        reason = inbound_admit(session, &detail);
+    inbound_act(session, reason, detail, &inbound_request_waiting, inbound_accept_request);
+}
+
 /* A session for one CONNECT, with the peer's identity and ours. NULL: see session_new. */
 static struct session *inbound_new_session(struct inbound_tunnel *tunnel)
 {
@@ -137,7 +195,6 @@ static struct session *inbound_new_session(struct inbound_tunnel *tunnel)
         return NULL;
     session->peer = peer_cert_ref(hbone_server_peer(tunnel->server));
     session->tls = tls_context_ref(tunnel->tls);
-    inbound_identify(session);
     return session;
 }
 
@@ -152,14 +209,13 @@ static void inbound_on_request(void *owner, struct hbone_request *request,
     }
     session->request = request;
     hbone_request_set_owner(request, session);
-    const char *detail = NULL;
-    enum reason reason = inbound_find_target(session, &info->authority, &detail);
-    if (reason == REASON_DONE)
-        reason = inbound_admit(session, &detail);
-    if (reason != REASON_DONE)
-        session_close(session, reason, detail);
-    else
-        inbound_start_connect(session, inbound_accept_request);
+    session->authority = malloc(sizeof(*session->authority));
+    if (session->authority == NULL) {
+        session_close(session, REASON_NO_MEMORY, NULL);
+        return;
+    }
+    *session->authority = info->authority;
+    inbound_request_decide(session);
 }
 
 /* A CONNECT that cannot be understood: answered by hbone_server, told here like any refused session. */
@@ -169,6 +225,7 @@ static void inbound_on_malformed(void *owner, const char *why)
     struct session *session = inbound_new_session(tunnel);
     if (session == NULL)
         return;
+    inbound_identify(session);
     session_close(session, REASON_BAD_REQUEST, why);
 }
 

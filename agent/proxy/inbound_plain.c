@@ -5,18 +5,27 @@
 #include "inbound.h"
 #include "proxy_state.h"
 
+static void inbound_plain_decide(struct session *session);
+
+static const struct waiting_handler inbound_plain_waiting = {
+    .on_news = inbound_plain_decide,
+    .on_timeout = inbound_on_timeout,
+};
+
+static void inbound_plain_decide(struct session *session)
+{
+    const char *detail;
+    inbound_identify(session);
+    enum reason reason = inbound_admit(session, &detail);
+    inbound_act(session, reason, detail, &inbound_plain_waiting, NULL);
+}
+
 void inbound_plain_on_accept(void *owner, struct net_tcp *tcp)
 {
     struct session *session = session_accept(owner, SESSION_INBOUND, tcp);
     if (session == NULL)
         return;
-    inbound_identify(session);
     session->target_addr = session->original_addr;
     session->has_target = true;
-    const char *detail;
-    enum reason reason = inbound_admit(session, &detail);
-    if (reason != REASON_DONE)
-        session_close(session, reason, detail);
-    else
-        inbound_start_connect(session, NULL);
+    inbound_plain_decide(session);
 }

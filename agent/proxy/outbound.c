@@ -2,6 +2,7 @@
  * Outbound: a connection that the application makes. Accept, find where it was going, decide, then a tunnel to the peer's agent,
  * a plain connection, or a refusal. When an endpoint cannot be reached, and nothing was sent yet, the next one is tried.
  */
+#include "clock.h"
 #include "dial.h"
 #include "hbone_headers.h"
 #include "proxy_state.h"
@@ -20,7 +21,6 @@ void outbound_on_accept(void *owner, struct net_tcp *tcp)
     struct session *session = session_accept(proxy, SESSION_OUTBOUND, tcp);
     if (session == NULL)
         return;
-    session->source = proxy->local;
     if (outbound_is_self_call(proxy, &session->original_addr))
         session_close(session, REASON_SELF_CALL, NULL);
     else
@@ -54,6 +54,18 @@ static bool outbound_has_time(const struct session *session)
     return net_loop_now_ms(session->proxy->loop) - session->started_at_ms < limit_ms;
 }
 
+/* What is decided by is of use: discovery on demand forgets what has not been for a while. */
+static void outbound_touch(const struct session *session)
+{
+    char name[MESH_NAME_TEXT_MAX];
+    if (!mesh_snapshot_is_on_demand(session->snapshot))
+        return;
+    mesh_name_of_address(session->proxy->options.network, &session->original_addr.ip, name);
+    const struct mesh_interest *interest = mesh_snapshot_answered(session->snapshot, name);
+    if (interest != NULL)
+        mesh_interest_touch(interest, (uint32_t)(clock_mono_ms() / 1000));
+}
+
 static void outbound_decide(const struct session *session, struct mesh_decision *decision)
 {
     const struct proxy *proxy = session->proxy;
@@ -68,6 +80,7 @@ static void outbound_decide(const struct session *session, struct mesh_decision 
         .only_tunnels = session->only_tunnels,
     };
     mesh_decide(session->snapshot, &request, decision);
+    outbound_touch(session);
 }
 
 static void outbound_act(struct session *session, const struct mesh_decision *decision);
@@ -177,6 +190,39 @@ static void outbound_start_tunnel(struct session *session, const struct mesh_dec
         session_close(session, REASON_NO_MEMORY, NULL);
 }
 
+/* ------------------------------------------------------------------------------------------------- waiting for discovery -- */
+
+/* Passing through is for what nobody has ever said anything of: what is known to be in the mesh is never dialled in clear. */
+static void outbound_on_unanswered(struct session *session)
+{
+    bool known = session->service != NULL || session->destination != NULL;
+    if (known || session->only_tunnels) {
+        session_close(session, REASON_DISCOVERY_TIMEOUT,
+                      "the destination is known; what stands in front of it is not");
+    } else if (session->proxy->options.pass_unanswered) {
+        session->destination_addr = session->target_addr;
+        session->has_target = true;
+        outbound_start_connect(session);
+    } else {
+        session_close(session, REASON_DISCOVERY_TIMEOUT, NULL);
+    }
+}
+
+static void outbound_on_unknown_local(struct session *session)
+{
+    session_close(session, REASON_UNKNOWN_LOCAL_WORKLOAD, waiting_local_detail(session));
+}
+
+static const struct waiting_handler outbound_unanswered = {
+    .on_news = outbound_start,
+    .on_timeout = outbound_on_unanswered,
+};
+
+static const struct waiting_handler outbound_unknown_local = {
+    .on_news = outbound_start,
+    .on_timeout = outbound_on_unknown_local,
+};
+
 /* -------------------------------------------------------------------------------------------------------- decide and act -- */
 
 static void outbound_act(struct session *session, const struct mesh_decision *decision)
@@ -196,7 +242,7 @@ static void outbound_act(struct session *session, const struct mesh_decision *de
         outbound_start_connect(session);
         return;
     case MESH_ASK:
-        session_close(session, REASON_UNKNOWN_DESTINATION, NULL);
+        waiting_start(session, decision->ask, &outbound_unanswered);
         return;
     case MESH_REFUSE:
         break;
@@ -206,8 +252,9 @@ static void outbound_act(struct session *session, const struct mesh_decision *de
 
 static void outbound_start(struct session *session)
 {
-    if (session->snapshot == NULL) {
-        session_close(session, REASON_UNKNOWN_LOCAL_WORKLOAD, "discovery has not answered yet");
+    session->source = session->proxy->local;
+    if (session->source == NULL) {
+        waiting_start(session, NULL, &outbound_unknown_local);
         return;
     }
     struct mesh_decision decision;

@@ -106,6 +106,8 @@ struct proxy *proxy_new(struct net_loop *loop, const struct proxy_options *optio
         err_set(err, ERR_NOMEM, "out of memory");
         goto fail;
     }
+    if (waiting_init(proxy, err) < 0)
+        goto fail;
     struct hbone_pool_options pool_options;
     proxy_pool_options(proxy, &pool_options);
     proxy->pool = hbone_pool_new(proxy->io, &pool_options, err);
@@ -213,6 +215,7 @@ void proxy_free(struct proxy *proxy)
     hbone_pool_free(proxy->pool);
     tls_io_free(proxy->io);
     net_timer_free(proxy->drain_timer);
+    waiting_done(proxy);
     mesh_snapshot_unref(proxy->mesh);
     tls_context_unref(proxy->tls);
     free(proxy);
@@ -228,6 +231,7 @@ void proxy_set_mesh(struct proxy *proxy, struct mesh_snapshot *snapshot)
     const struct proxy_options *options = &proxy->options;
     proxy->local = mesh_snapshot_workload_by_name(snapshot, options->pod_namespace,
                                                   options->pod_name, options->service_account);
+    waiting_on_news(proxy);
 }
 
 void proxy_set_tls(struct proxy *proxy, struct tls_context *context)

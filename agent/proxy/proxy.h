@@ -38,6 +38,21 @@ struct proxy_options {
     bool strict;         /* inbound: plaintext is refused */
     bool refuse_unknown; /* outbound: registry-only */
 
+    /*
+     * Discovery. What it does not know yet is waited for: this pod itself, what is at a destination, and, when policies come by
+     * themselves, those that this pod's workload names.
+     */
+    uint64_t discovery_timeout_ms; /* 0: nothing is waited for */
+    bool await_policies;
+    bool
+        pass_unanswered; /* outbound: a destination of which nothing was said in time is dialled in clear */
+    /*
+     * Somebody waits for the control plane to answer for `name`, which is lent. Called on the proxy's thread, once for all who
+     * wait and again as long as they do. false: it could not be taken now. NULL: nobody can be asked.
+     */
+    bool (*on_ask)(void *owner, const char *name);
+    void *ask_owner;
+
     uint64_t connect_timeout_ms;
     uint64_t tls_timeout_ms;
     uint64_t tunnel_answer_timeout_ms;
@@ -63,7 +78,8 @@ struct proxy *proxy_new(struct net_loop *loop, const struct proxy_options *optio
 /* Opens the listeners. 0, or -1 with *err that names the port; then nothing is left open. */
 int proxy_listen(struct proxy *proxy, struct err *err);
 
-/* New sessions are decided by `snapshot` from now on; live ones keep theirs. Takes a reference of its own. */
+/* New sessions are decided by `snapshot` from now on, and those that waited for it; live ones keep theirs. Takes a reference
+ * of its own. */
 void proxy_set_mesh(struct proxy *proxy, struct mesh_snapshot *snapshot);
 
 /*

@@ -34,6 +34,7 @@ struct proxy {
 
     struct session_list sessions;
     size_t num_sessions;
+    struct waiting waiting;             /* the sessions that wait for discovery */
     struct inbound_tunnel_list tunnels; /* inbound HBONE connections */
     size_t num_tunnels;
 

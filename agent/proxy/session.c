@@ -74,6 +74,17 @@ struct session *session_accept(struct proxy *proxy, enum session_direction direc
     return NULL;
 }
 
+void session_set_snapshot(struct session *session, struct mesh_snapshot *snapshot)
+{
+    mesh_snapshot_ref(snapshot);
+    mesh_snapshot_unref(session->snapshot);
+    session->snapshot = snapshot;
+    session->source = NULL;
+    session->destination = NULL;
+    session->service = NULL;
+    session->policy = NULL;
+}
+
 void session_take_far(struct session *session, struct net_tcp *tcp)
 {
     session->far = net_tcp_stream(tcp);
@@ -279,6 +290,7 @@ static void session_free(struct session *session)
     peer_cert_unref(session->peer);
     tls_context_unref(session->tls);
     mesh_snapshot_unref(session->snapshot);
+    free(session->authority);
     free(session);
 }
 
@@ -286,6 +298,7 @@ void session_close(struct session *session, enum reason reason, const char *deta
 {
     struct proxy *proxy = session->proxy;
     net_timer_free(session->idle);
+    waiting_cancel(session);
     net_connect_cancel(session->connecting);
     hbone_pool_cancel(session->tunnelling);
     /* The peer is told after the line is written: `detail` may be lent by what closes now. */

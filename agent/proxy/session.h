@@ -22,6 +22,7 @@
 #include "reason.h"
 #include "relay.h"
 #include "session_record.h"
+#include "waiting.h"
 
 struct session {
     TAILQ_ENTRY(session) entry; /* in proxy->sessions */
@@ -54,11 +55,13 @@ struct session {
     uint64_t started_at_ms;
 
     /* Not established yet: what runs. At most one of them. */
+    struct waiting_session waiting;     /* for discovery */
     struct net_connect *connecting;     /* a plain connection */
     struct hbone_pool_wait *tunnelling; /* outbound: a tunnel */
     uint64_t attempt_at_ms;             /* when it began */
     struct hbone_request
         *request; /* inbound: the CONNECT to be answered, while the application is connected to */
+    struct hbone_authority *authority;       /* of a request that waits for discovery; owned */
     bool (*accept)(struct session *session); /* inbound: answers it; see inbound.h */
 
     /* Outbound: endpoints that failed, and whether one of them was to be reached by a tunnel. */
@@ -80,6 +83,9 @@ struct session *session_new(struct proxy *proxy, enum session_direction directio
  */
 struct session *session_accept(struct proxy *proxy, enum session_direction direction,
                                struct net_tcp *tcp);
+
+/* Decided by this snapshot from now on, of which it takes a reference; what it had borrowed of the one before is forgotten. */
+void session_set_snapshot(struct session *session, struct mesh_snapshot *snapshot);
 
 /* Takes the connection that was made because of the accepted one. */
 void session_take_far(struct session *session, struct net_tcp *tcp);

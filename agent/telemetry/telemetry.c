@@ -31,6 +31,7 @@ struct telemetry *telemetry_new(struct telemetry_hub *hub)
         telemetry->sockets[i] = metrics_row_get(hub->tables[TABLE_SOCKETS], &reporter);
         telemetry->pool[i] = metrics_row_get(hub->tables[TABLE_POOL], &direction);
         telemetry->handshakes[i] = metrics_row_get(hub->tables[TABLE_HANDSHAKES], &direction);
+        telemetry->waits[i] = metrics_row_get(hub->tables[TABLE_WAITS], &direction);
         telemetry->overloads[i] = metrics_row_get(hub->tables[TABLE_OVERLOADS], &direction);
     }
     return telemetry;
@@ -166,6 +167,16 @@ void telemetry_stream_opened(struct telemetry *telemetry, enum session_direction
 void telemetry_stream_closed(struct telemetry *telemetry, enum session_direction direction)
 {
     metrics_row_add(telemetry->pool[direction], POOL_STREAMS, -1);
+}
+
+void telemetry_wait_started(struct telemetry *telemetry, enum session_direction direction)
+{
+    metrics_row_add(telemetry->waits[direction], 0, 1);
+}
+
+void telemetry_wait_ended(struct telemetry *telemetry, enum session_direction direction)
+{
+    metrics_row_add(telemetry->waits[direction], 0, -1);
 }
 
 void telemetry_socket_opened(struct telemetry *telemetry, enum session_direction direction)

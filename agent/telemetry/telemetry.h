@@ -67,6 +67,10 @@ void telemetry_tunnel_closed(struct telemetry *telemetry, enum session_direction
 void telemetry_stream_opened(struct telemetry *telemetry, enum session_direction direction);
 void telemetry_stream_closed(struct telemetry *telemetry, enum session_direction direction);
 
+/* A session waits for discovery. Each started is followed by one ended. */
+void telemetry_wait_started(struct telemetry *telemetry, enum session_direction direction);
+void telemetry_wait_ended(struct telemetry *telemetry, enum session_direction direction);
+
 /* TCP sockets that the data path holds, accepted and dialed. */
 void telemetry_socket_opened(struct telemetry *telemetry, enum session_direction direction);
 void telemetry_socket_closed(struct telemetry *telemetry, enum session_direction direction);

@@ -23,6 +23,7 @@ struct telemetry {
     struct metrics_row *pool[NUM_DIRECTIONS];
     struct metrics_row *handshakes[NUM_DIRECTIONS];
     struct metrics_row *overloads[NUM_DIRECTIONS];
+    struct metrics_row *waits[NUM_DIRECTIONS];
     struct rate_limit unproven_lines; /* that peers without a proven identity can cause */
 };
 

@@ -145,6 +145,14 @@ const struct metrics_spec telemetry_tables[NUM_TELEMETRY_TABLES] = {
             LABELS(by_direction_and_reason),
             .max_rows = REASON_ROWS_MAX,
         },
+    [TABLE_WAITS] =
+        {
+            .type = METRICS_GAUGE,
+            .columns = {{"remora_sessions_waiting", "Sessions that wait for discovery"}},
+            .num_columns = 1,
+            LABELS(by_direction),
+            .max_rows = DIRECTIONS,
+        },
     [TABLE_CERTIFICATE] =
         {
             .type = METRICS_GAUGE,
