@@ -1,10 +1,14 @@
 /*
  * One gRPC call on a channel: a stream of messages each way, of which a unary call is the case of
  * one and one. Does not know what the messages mean.
+ *
+ * A unary call whose server has certainly not seen it (REFUSED_STREAM, or GOAWAY with a smaller last
+ * stream) goes out once more by itself.
  */
 #ifndef REMORA_GRPC_CALL_H
 #define REMORA_GRPC_CALL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,15 +30,38 @@ struct grpc_call_params {
     const struct grpc_metadata
         *metadata;          /* copied; cleared when the call ends, it may hold a token */
     size_t num_metadata;    /* at most GRPC_CALL_METADATA_MAX (asserted) */
-    const uint8_t *message; /* the request; copied */
+    const uint8_t *message; /* the first request, or NULL: none yet; copied */
     size_t message_len;
-    size_t answer_max;   /* bytes of one message of the answer */
-    uint64_t timeout_ms; /* for all of it, connecting too; told to the server. Not 0 (asserted) */
+    size_t answer_max; /* bytes of one message of the answer; memory grows with what came only */
+    /*
+     * For all of it, connecting too; told to the server. 0: the call has no end of its own, and
+     * connect_timeout_ms bounds the time until it has a connection. One of the two is not 0
+     * (asserted).
+     */
+    uint64_t timeout_ms;
+    uint64_t connect_timeout_ms; /* until on_open; 0: timeout_ms alone bounds it */
+    /* We may say more than `message`: grpc_call_send, and grpc_call_end_sending at the end. */
+    bool keeps_sending;
 };
 
+/* Those marked (NULL) may be NULL. In each but on_end the call may be cancelled, but the channel not
+ * be freed. */
 struct grpc_call_handler {
-    /* A message of the answer, lent. May cancel the call, but not free the channel. */
+    /* (NULL) The connection stands, and the call goes out on it. Once; again when a unary call was
+     * sent again. */
+    void (*on_open)(void *owner);
+    /* (NULL) The answer begins: the server has taken the call. */
+    void (*on_answer)(void *owner);
+    /* A message of the answer, lent. */
     void (*on_message)(void *owner, const uint8_t *message, size_t len);
+    /* (NULL) grpc_call_send had refused, and most of what waited has gone out. */
+    void (*on_writable)(void *owner);
+    /*
+     * (NULL) The server takes no more calls on this call's connection and will end it (GOAWAY). The
+     * call goes on for now; another one started from here on gets a connection of its own, so that
+     * a stream's successor can stand before the stream ends. Once.
+     */
+    void (*on_goaway)(void *owner);
     /*
      * How the call ended, once, last; the call frees itself afterwards. OK and err NULL, or *err
      * lent: where, what, and the server's own words. Its kind: ERR_DENIED (the server says that we
@@ -53,6 +80,19 @@ struct grpc_call *grpc_call_start(struct grpc_channel *channel,
                                   const struct grpc_call_params *params,
                                   const struct grpc_call_handler *handler, void *owner,
                                   struct err *err);
+
+enum { GRPC_CALL_QUEUE_HIGH = 256 * 1024 };
+
+/*
+ * Sends another request (copied), now or when flow control lets it; before on_open it waits. Only
+ * where keeps_sending was asked for and not after grpc_call_end_sending (both asserted). No handler
+ * is called from inside. 0, or -1 and nothing is sent of it: ERR_LIMIT while GRPC_CALL_QUEUE_HIGH
+ * bytes and more wait (so that what waits is bounded by that and one message), ERR_NOMEM.
+ */
+int grpc_call_send(struct grpc_call *call, const uint8_t *message, size_t len, struct err *err);
+
+/* We say nothing more. Once; the answer goes on. */
+void grpc_call_end_sending(struct grpc_call *call);
 
 /* Not after on_end. No handler is called any more; the server sees RST_STREAM(CANCEL). NULL is
  * ignored. */

@@ -1,8 +1,9 @@
 /*
- * Where gRPC calls go: one server, by name, over TLS. The channel connects when there is a call to
- * make, keeps the connection while calls follow each other, replaces it when it breaks or the
- * server says GOAWAY, and closes it when nothing has happened for a while. It retries nothing but
- * what the server has certainly not seen. Calls are made with grpc_call.h.
+ * Where gRPC calls go: one server, over TLS, or in plain text where only this machine can listen.
+ * The channel connects when there is a call to make, keeps the connection while calls follow each
+ * other, replaces it when it breaks or the server says GOAWAY, and closes it when nothing has
+ * happened for a while. It retries nothing but what the server has certainly not seen. Calls are
+ * made with grpc_call.h.
  */
 #ifndef REMORA_GRPC_CHANNEL_H
 #define REMORA_GRPC_CHANNEL_H
@@ -16,12 +17,25 @@
 struct grpc_channel;
 
 struct grpc_channel_options {
-    const char *address; /* "host:port", brackets around IPv6; the name is looked up each time */
-    const char *server_name; /* what the server's certificate must be for; NULL: the host */
-    const char *roots_file;  /* PEM; read again for each connection, so that it can be rotated */
+    /*
+     * "host:port": over TLS; brackets around IPv6; the name is looked up for each connection.
+     * "unix:///absolute/path" and "tcp://ip:port": without TLS, for the SPIFFE Workload API.
+     */
+    const char *address;
+    /* TLS only: what the server's certificate must be for (NULL: the host), and the PEM file of the
+     * roots, read again for each connection so that they can be rotated. */
+    const char *server_name;
+    const char *roots_file;
     uint64_t connect_timeout_ms; /* for one address; 0: 5 s */
     uint64_t tls_timeout_ms;     /* 0: 5 s */
     uint64_t idle_ms;            /* a connection without calls is closed after this; 0: 10 s */
+    /*
+     * A PING this often while a call is open, and how long its answer may take before the
+     * connection counts as broken; 0: 30 s and 10 s, as ztunnel to its control plane. Servers of
+     * gRPC turn away who asks much more often.
+     */
+    uint64_t keepalive_ms;
+    uint64_t keepalive_timeout_ms;
 };
 
 /*
