@@ -1,6 +1,7 @@
 #include "trust_bundle.h"
 
 #include <assert.h>
+#include <openssl/pool.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 
 struct root {
     X509 *cert;
+    CRYPTO_BUFFER *der;
     STACK_OF(X509) *stack; /* of the one certificate; does not own it */
     int64_t not_after_ms;
 };
@@ -45,8 +47,8 @@ static bool has_root(const struct trust_bundle *bundle, const X509 *cert)
     return false;
 }
 
-/* Adds a reference to `cert`, for which there must be room. A duplicate is left out. */
-static int add_root(struct trust_bundle *bundle, X509 *cert, struct err *err)
+/* Adds references to `cert` and its encoding; there must be room. A duplicate is left out. */
+static int add_root(struct trust_bundle *bundle, X509 *cert, CRYPTO_BUFFER *der, struct err *err)
 {
     if (has_root(bundle, cert))
         return 0;
@@ -60,7 +62,9 @@ static int add_root(struct trust_bundle *bundle, X509 *cert, struct err *err)
         return err_set(err, ERR_NOMEM, "out of memory");
     }
     X509_up_ref(cert);
+    CRYPTO_BUFFER_up_ref(der);
     root->cert = cert;
+    root->der = der;
     bundle->num_roots++;
     return 0;
 }
@@ -84,7 +88,7 @@ static int add_der(struct trust_bundle *bundle, CRYPTO_BUFFER *der, struct err *
         return err_set(err, ERR_INVALID, "cannot be read");
     int result = check_ca(cert, err);
     if (result == 0)
-        result = add_root(bundle, cert, err);
+        result = add_root(bundle, cert, der, err);
     X509_free(cert);
     return result;
 }
@@ -145,9 +149,11 @@ static size_t count_missing(const struct trust_bundle *newer, const struct trust
 static int add_living(struct trust_bundle *bundle, const struct trust_bundle *from, int64_t now_ms,
                       struct err *err)
 {
-    for (size_t i = 0; i < from->num_roots; i++)
-        if (from->roots[i].not_after_ms >= now_ms && add_root(bundle, from->roots[i].cert, err) < 0)
+    for (size_t i = 0; i < from->num_roots; i++) {
+        const struct root *root = &from->roots[i];
+        if (root->not_after_ms >= now_ms && add_root(bundle, root->cert, root->der, err) < 0)
             return -1;
+    }
     return 0;
 }
 
@@ -190,6 +196,7 @@ void trust_bundle_unref(struct trust_bundle *bundle)
     for (size_t i = 0; i < bundle->num_roots; i++) {
         sk_X509_free(bundle->roots[i].stack);
         X509_free(bundle->roots[i].cert);
+        CRYPTO_BUFFER_free(bundle->roots[i].der);
     }
     free(bundle);
 }
@@ -208,6 +215,14 @@ int64_t trust_bundle_not_after_ms(const struct trust_bundle *bundle, size_t inde
 {
     assert(index < bundle->num_roots);
     return bundle->roots[index].not_after_ms;
+}
+
+const uint8_t *trust_bundle_der(const struct trust_bundle *bundle, size_t index, size_t *len)
+{
+    assert(index < bundle->num_roots);
+    const CRYPTO_BUFFER *der = bundle->roots[index].der;
+    *len = CRYPTO_BUFFER_len(der);
+    return CRYPTO_BUFFER_data(der);
 }
 
 bool trust_bundle_contains(const struct trust_bundle *whole, const struct trust_bundle *part)

@@ -50,6 +50,9 @@ size_t trust_bundle_num_roots(const struct trust_bundle *bundle);
 /* When root number `index` ends, wall clock. */
 int64_t trust_bundle_not_after_ms(const struct trust_bundle *bundle, size_t index);
 
+/* The DER of root number `index`, lent until the last unref. */
+const uint8_t *trust_bundle_der(const struct trust_bundle *bundle, size_t index, size_t *len);
+
 /* True when every root of `part` is in `whole`. */
 bool trust_bundle_contains(const struct trust_bundle *whole, const struct trust_bundle *part);
 

@@ -67,6 +67,14 @@ static void roots_are_read_and_duplicates_count_once(void **state)
     assert_int_equal(trust_bundle_num_roots(bundle), 2);
     assert_string_equal(trust_bundle_trust_domain(bundle), "td");
     assert_true(trust_bundle_not_after_ms(bundle, 0) > clock_wall_ms());
+    const struct cert_built *const in_order[] = {certs->root, certs->other};
+    for (size_t i = 0; i < 2; i++) {
+        size_t len, expected_len;
+        const uint8_t *der = trust_bundle_der(bundle, i, &len);
+        const uint8_t *expected = cert_builder_der(in_order[i], &expected_len);
+        assert_int_equal(len, expected_len);
+        assert_memory_equal(der, expected, len);
+    }
     trust_bundle_unref(bundle);
     free(two);
     free(all);
