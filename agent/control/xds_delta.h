@@ -11,6 +11,13 @@
  *    out in requests of their own, without a nonce, and never in an ACK.
  *  - Subscribing to a name that is subscribed gets no answer: to ask anew is to unsubscribe and
  *    then to subscribe, in two requests.
+ *  - A request that unsubscribes and subscribes nothing (or only names that it unsubscribes too) is
+ *    answered with the removal of EVERY name that stays subscribed, though istiod keeps them. So a
+ *    request that unsubscribes always subscribes something as well that stays: a name that was
+ *    subscribed before will do, and is answered again.
+ *  - What has been told under its name counts as subscribed under that name: subscribing to a service
+ *    by name after its VIP gets no answer, either.
+ *  - Of one push, addresses come first and the policies that they name after it.
  *  - Names of addresses ("<network>/<ip>") are resolved once, when they are asked for. Whatever is
  *    pushed later is pushed for the names of the resources. When the resource behind an address goes
  *    or loses the address, the address is asked for anew; that something has come to be where
