@@ -54,6 +54,11 @@ socklen_t addr_to_sockaddr(const struct addr *addr, struct sockaddr_storage *out
 /* "10.0.0.0/8", "fd00::/8"; a lone address is a /32 or /128. Host bits that are set are an error
  * that names the network. */
 int cidr_parse(struct cidr *cidr, const char *text, struct err *err);
+/* From 4 or 16 bytes in network order, of which `prefix_len` bits are the network's; host bits are
+ * cleared. -1 for any other length, too long a prefix, or one that holds more than IPv4's part of
+ * the mapped addresses. */
+int cidr_from_bytes(struct cidr *cidr, const uint8_t *bytes, size_t len, uint32_t prefix_len,
+                    struct err *err);
 bool cidr_contains(const struct cidr *cidr, const struct ip *ip);
 const char *cidr_format(const struct cidr *cidr, char *out);
 

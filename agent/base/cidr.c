@@ -85,6 +85,23 @@ int cidr_parse(struct cidr *cidr, const char *text, struct err *err)
     return 0;
 }
 
+int cidr_from_bytes(struct cidr *cidr, const uint8_t *bytes, size_t len, uint32_t prefix_len,
+                    struct err *err)
+{
+    struct ip ip;
+    char text[ADDR_TEXT_MAX];
+    if (ip_from_bytes(&ip, bytes, len, err) < 0)
+        return -1;
+    bool mapped = len == 16 && ip.family == IP_V4;
+    if (prefix_len > len * 8 || (mapped && prefix_len < MAPPED_BITS))
+        return err_set(err, ERR_INVALID, "%s with a prefix of %u bits", ip_format(&ip, text),
+                       (unsigned)prefix_len);
+    prefix_len -= mapped ? MAPPED_BITS : 0;
+    clear_host_bits(&ip, prefix_len);
+    *cidr = (struct cidr){.ip = ip, .prefix_len = (uint8_t)prefix_len};
+    return 0;
+}
+
 bool cidr_contains(const struct cidr *cidr, const struct ip *ip)
 {
     if (cidr->ip.family != ip->family)

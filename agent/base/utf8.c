@@ -1,6 +1,6 @@
 #include "utf8.h"
 
-#include <stdbool.h>
+#include <string.h>
 
 size_t utf8_read(const char *text, uint32_t *point)
 {
@@ -25,4 +25,24 @@ size_t utf8_read(const char *text, uint32_t *point)
     }
     bool surrogate = *point >= 0xd800 && *point <= 0xdfff;
     return *point < least[len] || *point > 0x10ffff || surrogate ? 0 : len;
+}
+
+bool utf8_is_text(const char *bytes, size_t len)
+{
+    for (size_t at = 0; at < len;) {
+        unsigned char first = (unsigned char)bytes[at];
+        if (first > 0 && first < 0x80) {
+            at++;
+            continue;
+        }
+        /* What stands there, ended by a NUL so that utf8_read stops at the end. */
+        char window[5] = {0};
+        uint32_t point;
+        memcpy(window, bytes + at, len - at < 4 ? len - at : 4);
+        size_t step = utf8_read(window, &point);
+        if (step == 0 || point == 0)
+            return false;
+        at += step;
+    }
+    return true;
 }

@@ -2,6 +2,7 @@
 #ifndef REMORA_UTF8_H
 #define REMORA_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,5 +11,8 @@
  * NUL itself), or 0 when the bytes are not UTF-8 (RFC 3629: shortest form, no surrogates).
  */
 size_t utf8_read(const char *text, uint32_t *point);
+
+/* True when the `len` bytes, which need not end with a NUL, are UTF-8 without a NUL among them. */
+bool utf8_is_text(const char *bytes, size_t len);
 
 #endif

@@ -1,4 +1,5 @@
-/* What a source may not say: limits, required names, impossible values. Private to mesh. */
+/* What a source may not say: limits, required names, impossible values. For the builder, and for those who
+ * decode what a builder may get. */
 #ifndef REMORA_MESH_CHECK_H
 #define REMORA_MESH_CHECK_H
 
