@@ -59,6 +59,8 @@ int cidr_parse(struct cidr *cidr, const char *text, struct err *err);
  * the mapped addresses. */
 int cidr_from_bytes(struct cidr *cidr, const uint8_t *bytes, size_t len, uint32_t prefix_len,
                     struct err *err);
+/* The network of `prefix_len` bits that holds the address; of all its bits, where it has no more. */
+struct cidr cidr_around(const struct ip *ip, unsigned prefix_len);
 bool cidr_contains(const struct cidr *cidr, const struct ip *ip);
 const char *cidr_format(const struct cidr *cidr, char *out);
 

@@ -102,6 +102,14 @@ int cidr_from_bytes(struct cidr *cidr, const uint8_t *bytes, size_t len, uint32_
     return 0;
 }
 
+struct cidr cidr_around(const struct ip *ip, unsigned prefix_len)
+{
+    unsigned bits = ip->family == IP_V4 ? V4_BITS : V6_BITS;
+    struct cidr cidr = {.ip = *ip, .prefix_len = (uint8_t)(prefix_len < bits ? prefix_len : bits)};
+    clear_host_bits(&cidr.ip, prefix_len);
+    return cidr;
+}
+
 bool cidr_contains(const struct cidr *cidr, const struct ip *ip)
 {
     if (cidr->ip.family != ip->family)

@@ -30,4 +30,11 @@ static inline bool refcount_put(struct refcount *refcount)
     return before == 1;
 }
 
+/* True when the caller's reference is the only one: the object is as good as new, and may be changed
+ * although it was shared. */
+static inline bool refcount_is_sole(const struct refcount *refcount)
+{
+    return atomic_load_explicit(&refcount->count, memory_order_acquire) == 1;
+}
+
 #endif

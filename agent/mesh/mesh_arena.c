@@ -1,5 +1,6 @@
 #include "mesh_arena.h"
 
+#include <assert.h>
 #include <stdalign.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -7,8 +8,8 @@
 #include <string.h>
 
 enum {
-    BLOCK_BYTES =
-        32 * 1024, /* a few hundred workloads; large meshes take many, small ones waste little */
+    ALIGNMENT = 8,           /* of the widest types that mesh has: pointers and 64-bit numbers */
+    BLOCK_BYTES = 16 * 1024, /* more than nearly every object takes; what a builder keeps at hand */
 };
 
 struct mesh_arena_block {
@@ -16,20 +17,54 @@ struct mesh_arena_block {
     alignas(max_align_t) unsigned char bytes[];
 };
 
-void mesh_arena_done(struct mesh_arena *arena)
+static_assert(alignof(void *) <= ALIGNMENT && alignof(uint64_t) <= ALIGNMENT,
+              "arrays are aligned for all that mesh puts in them");
+
+void mesh_arena_over(struct mesh_arena *arena, void *memory, size_t len)
 {
-    struct mesh_arena_block *block = arena->blocks;
+    *arena = (struct mesh_arena){.bytes = memory, .capacity = len};
+}
+
+static void free_blocks(struct mesh_arena_block *block)
+{
     while (block != NULL) {
         struct mesh_arena_block *next = block->next;
         free(block);
         block = next;
     }
+}
+
+void mesh_arena_done(struct mesh_arena *arena)
+{
+    free_blocks(arena->blocks);
     *arena = (struct mesh_arena){0};
+}
+
+void mesh_arena_reset(struct mesh_arena *arena)
+{
+    struct mesh_arena_block *kept = arena->capacity == BLOCK_BYTES ? arena->blocks : NULL;
+    if (kept == NULL) {
+        mesh_arena_done(arena);
+        return;
+    }
+    free_blocks(kept->next);
+    kept->next = NULL;
+    *arena = (struct mesh_arena){.blocks = kept, .bytes = kept->bytes, .capacity = BLOCK_BYTES};
 }
 
 bool mesh_arena_failed(const struct mesh_arena *arena)
 {
     return arena->failed;
+}
+
+size_t mesh_arena_total(const struct mesh_arena *arena)
+{
+    return arena->total;
+}
+
+static size_t aligned(size_t len, size_t alignment)
+{
+    return (len + alignment - 1) / alignment * alignment;
 }
 
 static int add_block(struct mesh_arena *arena, size_t least)
@@ -42,6 +77,7 @@ static int add_block(struct mesh_arena *arena, size_t least)
     }
     block->next = arena->blocks;
     arena->blocks = block;
+    arena->bytes = block->bytes;
     arena->used = 0;
     arena->capacity = capacity;
     return 0;
@@ -49,14 +85,16 @@ static int add_block(struct mesh_arena *arena, size_t least)
 
 static void *take(struct mesh_arena *arena, size_t len, size_t alignment)
 {
-    size_t start = (arena->used + alignment - 1) / alignment * alignment;
-    if (arena->blocks == NULL || start > arena->capacity || len > arena->capacity - start) {
+    size_t start = aligned(arena->used, alignment);
+    if (arena->bytes == NULL || start > arena->capacity || len > arena->capacity - start) {
+        assert(arena->bytes == NULL || arena->blocks != NULL);
         if (add_block(arena, len) < 0)
             return NULL;
         start = 0;
     }
     arena->used = start + len;
-    return arena->blocks->bytes + start;
+    arena->total = aligned(arena->total, alignment) + len;
+    return arena->bytes + start;
 }
 
 void *mesh_arena_array(struct mesh_arena *arena, size_t num, size_t size)
@@ -67,7 +105,7 @@ void *mesh_arena_array(struct mesh_arena *arena, size_t num, size_t size)
         arena->failed = true;
         return NULL;
     }
-    void *bytes = take(arena, num * size, alignof(max_align_t));
+    void *bytes = take(arena, num * size, ALIGNMENT);
     if (bytes != NULL)
         memset(bytes, 0, num * size);
     return bytes;

@@ -1,7 +1,5 @@
 #include "mesh_authorize.h"
 
-#include <string.h>
-
 #include "mesh_index.h"
 #include "mesh_match.h"
 
@@ -37,21 +35,14 @@ static void count(struct tally *tally, const struct mesh_policy *policy)
     }
 }
 
-static int compare_namespace(const void *key, const void *item)
-{
-    const struct mesh_policy *const *policy = item;
-    return strcmp(key, (*policy)->namespace_);
-}
-
+/* NULL: the policies for all. */
 static void count_namespace(struct tally *tally, const struct mesh_snapshot *snapshot,
                             const char *namespace_)
 {
-    size_t num = snapshot->num_namespace_policies;
-    size_t i =
-        mesh_index_lower_bound(snapshot->namespace_policies, num,
-                               sizeof(const struct mesh_policy *), namespace_, compare_namespace);
-    for (; i < num && strcmp(snapshot->namespace_policies[i]->namespace_, namespace_) == 0; i++)
-        count(tally, snapshot->namespace_policies[i]);
+    struct mesh_policies_walk walk;
+    const struct mesh_policy *policy = mesh_policies_first(&walk, &snapshot->policies, namespace_);
+    for (; policy != NULL; policy = mesh_policies_next(&walk))
+        count(tally, policy);
 }
 
 /* A policy that is listed although it applies anyway is counted twice, which changes nothing. */
@@ -105,8 +96,7 @@ void mesh_authorize(const struct mesh_snapshot *snapshot, const struct mesh_acce
         return;
     }
     struct tally tally = {.access = access};
-    for (size_t i = 0; i < snapshot->num_global_policies; i++)
-        count(&tally, snapshot->global_policies[i]);
+    count_namespace(&tally, snapshot, NULL);
     count_namespace(&tally, snapshot, access->destination->namespace_);
     count_listed(&tally, snapshot, access->destination);
     conclude(&tally, verdict);

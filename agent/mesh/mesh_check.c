@@ -160,6 +160,17 @@ int mesh_check_workload(const struct mesh_workload *workload, struct err *err)
     return 0;
 }
 
+static int check_network(const struct mesh_network_cidr *vip, struct err *err)
+{
+    uint8_t family = vip->cidr.ip.family;
+    if (family != IP_V4 && family != IP_V6)
+        return err_set(err, ERR_INVALID, "a CIDR address is none");
+    if (vip->cidr.prefix_len > (family == IP_V4 ? 32 : 128))
+        return err_set(err, ERR_INVALID, "a CIDR address has a prefix of %u bits",
+                       (unsigned)vip->cidr.prefix_len);
+    return check_name("network", vip->network, err);
+}
+
 static int check_addresses(const struct mesh_service *service, struct err *err)
 {
     if (check_num("addresses", service->num_vips, MESH_ADDRESSES_MAX, err) < 0)
@@ -173,7 +184,7 @@ static int check_addresses(const struct mesh_service *service, struct err *err)
     if (check_num("CIDR addresses", service->num_cidr_vips, MESH_ADDRESSES_MAX, err) < 0)
         return -1;
     for (size_t i = 0; i < service->num_cidr_vips; i++)
-        if (check_name("network", service->cidr_vips[i].network, err) < 0)
+        if (check_network(&service->cidr_vips[i], err) < 0)
             return -1;
     return 0;
 }

@@ -119,8 +119,11 @@ static void copy_vips(struct mesh_arena *arena, const struct mesh_service *from,
 
     struct mesh_network_cidr *cidrs =
         mesh_arena_copy(arena, from->cidr_vips, from->num_cidr_vips, sizeof(*cidrs));
-    for (size_t i = 0; cidrs != NULL && i < from->num_cidr_vips; i++)
+    for (size_t i = 0; cidrs != NULL && i < from->num_cidr_vips; i++) {
+        const struct cidr *cidr = &from->cidr_vips[i].cidr;
         cidrs[i].network = mesh_arena_text(arena, from->cidr_vips[i].network);
+        cidrs[i].cidr = cidr_around(&cidr->ip, cidr->prefix_len);
+    }
     to->cidr_vips = cidrs;
 }
 

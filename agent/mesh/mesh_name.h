@@ -15,4 +15,10 @@ enum {
  */
 const char *mesh_name_of_address(const char *network, const struct ip *ip, char *out);
 
+/*
+ * Writes "<namespace>/<name>", the key of a service (by its host name) or policy, to `out` (MESH_KEY_MAX + 1 bytes) and returns
+ * `out`. Each of the two has at most MESH_NAME_MAX bytes, or is NULL.
+ */
+const char *mesh_name_of_key(const char *namespace_, const char *name, char *out);
+
 #endif

@@ -168,30 +168,36 @@ static void services_and_policies_need_a_name(void **state)
     mesh_builder_free(builder);
 }
 
-static void one_key_for_two_objects_is_an_error(void **state)
+/* 0: workload, 1: service, 2: policy, of one and the same key each. */
+static int add_one(struct mesh_builder *builder, size_t kind, struct err *err)
 {
-    (void)state;
     const struct mesh_workload workload = {.uid = "w"};
     const struct mesh_service service = {.namespace_ = "a", .hostname = "s"};
     const struct mesh_policy policy = {.namespace_ = "a", .name = "p"};
+    if (kind == 0)
+        return mesh_builder_add_workload(builder, &workload, err);
+    if (kind == 1)
+        return mesh_builder_add_service(builder, &service, err);
+    return mesh_builder_add_policy(builder, &policy, err);
+}
+
+static void one_key_for_two_objects_is_an_error_in_what_is_added(void **state)
+{
+    (void)state;
     static const char *const messages[] = {"two workloads have the uid \"w\"",
                                            "two services are named \"a/s\"",
                                            "two policies are named \"a/p\""};
     for (size_t i = 0; i < 3; i++) {
         struct err err = {0};
         struct mesh_builder *builder = mesh_builder_new(NULL);
-        for (int twice = 0; twice < 2; twice++) {
-            if (i == 0)
-                assert_int_equal(mesh_builder_add_workload(builder, &workload, &err), 0);
-            else if (i == 1)
-                assert_int_equal(mesh_builder_add_service(builder, &service, &err), 0);
-            else
-                assert_int_equal(mesh_builder_add_policy(builder, &policy, &err), 0);
-        }
-        assert_null(mesh_builder_build(builder, NULL, &err));
+        assert_int_equal(add_one(builder, i, &err), 0);
+        assert_int_equal(add_one(builder, i, &err), -1);
         assert_string_equal(err.message, messages[i]);
         assert_int_equal(err.kind, ERR_INVALID);
-        mesh_builder_free(builder);
+        struct mesh_snapshot *snapshot = fixture_build(builder);
+        struct mesh_counts counts = mesh_snapshot_counts(snapshot);
+        assert_int_equal(counts.workloads + counts.services + counts.policies, 1);
+        mesh_snapshot_unref(snapshot);
     }
 }
 
@@ -338,7 +344,7 @@ int main(void)
         cmocka_unit_test(many_objects_keep_their_places),
         cmocka_unit_test(what_a_source_may_not_say_is_refused_by_name),
         cmocka_unit_test(services_and_policies_need_a_name),
-        cmocka_unit_test(one_key_for_two_objects_is_an_error),
+        cmocka_unit_test(one_key_for_two_objects_is_an_error_in_what_is_added),
         cmocka_unit_test(what_does_not_fit_together_is_warned_of),
         cmocka_unit_test(warnings_beyond_those_kept_are_counted),
         cmocka_unit_test(running_out_of_memory_anywhere_is_an_error_and_leaks_nothing),
