@@ -47,7 +47,7 @@ class Credentials:
 class Authority:
     """
     A root of its own, or an intermediate below another one. Attributes: `root_pem`, its certificate, and `root_file`, where
-    that can be read by everyone; `chain_pem`, the intermediates that go with what it issues, nearest first.
+    that can be read by everyone; `chain_pem`, the intermediates that go with what it issues, nearest first; `key_file`.
     """
 
     def __init__(self, folder, name="root", parent=None, **options):
@@ -55,17 +55,17 @@ class Authority:
         self._folder = tempfile.mkdtemp(prefix=f"{name}-", dir=folder)
         os.chmod(self._folder, 0o755)
         self._numbers = itertools.count(1)
-        self._key_file = self._path("root-key.pem")
+        self.key_file = self._path("root-key.pem")
         self.root_file = self._path("root.pem")
         _write(self._path("index.txt"), "")
         _write(self._path("openssl.cnf"), _CONFIG.format(folder=self._folder))
-        _write(self._key_file, new_key(), mode=0o600)
+        _write(self.key_file, new_key(), mode=0o600)
         subject = f"/O=test/CN={name}"
         if parent is None:
-            _openssl("req", "-x509", "-new", "-key", self._key_file, "-subj", subject, "-days", "30",
+            _openssl("req", "-x509", "-new", "-key", self.key_file, "-subj", subject, "-days", "30",
                      "-addext", CA[0], "-addext", CA[1], "-config", self._path("openssl.cnf"), "-out", self.root_file)
         else:
-            csr = _openssl("req", "-new", "-key", self._key_file, "-subj", subject)
+            csr = _openssl("req", "-new", "-key", self.key_file, "-subj", subject)
             _write(self.root_file, parent.sign(csr, [], subject=subject, **{"extensions": CA, **options}))
         self.root_pem = _read(self.root_file)
         self.chain_pem = "" if parent is None else self.root_pem + parent.chain_pem
@@ -80,7 +80,7 @@ class Authority:
         openssl writes them ("URI:spiffe://...", "DNS:name"); bytes stand for a URI that openssl would not take as text.
         Valid from start_s to life_s seconds from now. Self-signed when `key_file`, the key of the request, is given.
         """
-        signer = ["-cert", self.root_file, "-keyfile", self._key_file] if key_file is None else ["-selfsign", "-keyfile", key_file]
+        signer = ["-cert", self.root_file, "-keyfile", self.key_file] if key_file is None else ["-selfsign", "-keyfile", key_file]
         with tempfile.TemporaryDirectory(dir=self._folder) as work:
             request, extension_file, out = (os.path.join(work, name) for name in ("csr.pem", "extensions", "cert.pem"))
             _write(request, csr_pem)
