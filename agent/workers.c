@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#include "ask_box.h"
 #include "clock.h"
 #include "proxy_config.h"
 #include "worker.h"
@@ -10,6 +11,7 @@
 struct workers {
     const struct workers_handler *handler;
     void *owner;
+    struct ask_box *asks;
     struct net_wake *drained_wake;
     atomic_uint num_draining;
     size_t num;
@@ -30,6 +32,19 @@ static void on_all_drained(void *owner)
     workers->handler->on_drained(workers->owner);
 }
 
+static void on_asked(void *owner, const char *name)
+{
+    struct workers *workers = owner;
+    workers->handler->on_ask(workers->owner, name);
+}
+
+/* On a worker's thread. */
+static bool on_worker_asks(void *owner, const char *name)
+{
+    struct workers *workers = owner;
+    return ask_box_put(workers->asks, name);
+}
+
 struct workers *workers_new(struct net_loop *control_loop, const struct agent_config *config,
                             struct telemetry_hub *telemetry, const struct workers_handler *handler,
                             void *owner, struct err *err)
@@ -45,9 +60,14 @@ struct workers *workers_new(struct net_loop *control_loop, const struct agent_co
     workers->drained_wake = net_wake_new(control_loop, on_all_drained, workers, err);
     if (workers->drained_wake == NULL)
         goto fail;
+    workers->asks = ask_box_new(control_loop, on_asked, workers, err);
+    if (workers->asks == NULL)
+        goto fail;
 
     struct proxy_options proxy;
     proxy_config_fill(&proxy, config);
+    proxy.on_ask = on_worker_asks;
+    proxy.ask_owner = workers;
     for (unsigned i = 0; i < config->workers; i++) {
         struct worker_options options = {
             .index = i,
@@ -121,6 +141,7 @@ void workers_free(struct workers *workers)
         return;
     for (size_t i = 0; i < workers->num; i++)
         worker_free(workers->items[i]);
+    ask_box_free(workers->asks);
     net_wake_free(workers->drained_wake);
     free(workers);
 }

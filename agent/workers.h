@@ -13,7 +13,10 @@
 struct workers;
 
 struct workers_handler {
-    void (*on_drained)(void *owner); /* every worker has drained; on the control loop */
+    /* All on the control loop. */
+    void (*on_drained)(void *owner);               /* every worker has drained */
+    void (*on_ask)(void *owner, const char *name); /* sessions wait to know of this; lent. May come
+                                                      again while they do */
 };
 
 /*

@@ -41,26 +41,50 @@ static int split_address(const char *address)
     return (int)(colon - address);
 }
 
-/* Istio writes the CA as a URL. The server's name follows from the address unless it is given. */
-static int derive_ca(struct options *options, const struct agent_config *config, struct err *err)
+/* A server of the control plane: two options and where their values are. */
+struct server_options {
+    const char *address_name;
+    const char *const *address;
+    const char *server_name_name;
+    const char *const *server_name;
+};
+
+/* Istio writes addresses as URLs. The server's name follows from the address unless it is given. */
+static int derive_server(struct options *options, const struct server_options *server,
+                         struct err *err)
 {
     static const char https[] = "https://";
     char host[256];
-    if (strncmp(config->ca_address, https, sizeof(https) - 1) == 0) {
+    if (strncmp(*server->address, https, sizeof(https) - 1) == 0) {
         char address[512];
-        snprintf(address, sizeof(address), "%s", config->ca_address + sizeof(https) - 1);
-        if (options_derive(options, "ca-address", address, err) < 0)
+        snprintf(address, sizeof(address), "%s", *server->address + sizeof(https) - 1);
+        if (options_derive(options, server->address_name, address, err) < 0)
             return -1;
     }
-    int len = split_address(config->ca_address);
+    const char *address = *server->address;
+    int len = split_address(address);
     if (len < 0 || len >= (int)sizeof(host))
-        return options_error(options, "ca-address", err, "expected host:port, found \"%.200s\"",
-                             config->ca_address);
-    if (config->ca_server_name[0] != '\0')
+        return options_error(options, server->address_name, err,
+                             "expected host:port, found \"%.200s\"", address);
+    if (**server->server_name != '\0')
         return 0;
-    bool brackets = config->ca_address[0] == '[';
-    snprintf(host, sizeof(host), "%.*s", brackets ? len - 2 : len, config->ca_address + brackets);
-    return options_derive(options, "ca-server-name", host, err);
+    bool brackets = address[0] == '[';
+    snprintf(host, sizeof(host), "%.*s", brackets ? len - 2 : len, address + brackets);
+    return options_derive(options, server->server_name_name, host, err);
+}
+
+static int derive_ca(struct options *options, const struct agent_config *config, struct err *err)
+{
+    const struct server_options ca = {"ca-address", &config->ca_address, "ca-server-name",
+                                      &config->ca_server_name};
+    return derive_server(options, &ca, err);
+}
+
+static int derive_xds(struct options *options, const struct agent_config *config, struct err *err)
+{
+    const struct server_options xds = {"xds-address", &config->xds_address, "xds-server-name",
+                                       &config->xds_server_name};
+    return derive_server(options, &xds, err);
 }
 
 static int check_required(const struct options *options, const char *name, const char *value,
@@ -96,6 +120,38 @@ static int check_cert_source(struct options *options, const struct agent_config 
     return derive_ca(options, config, err);
 }
 
+/* One source, said once: which of two was meant cannot be guessed. Variables do not count, for Istio's pod templates carry them
+ * whatever the source is. */
+static int check_local_file(const struct options *options, struct err *err)
+{
+    static const char *const of_xds[] = {"xds-address", "xds-root-file", "xds-server-name",
+                                         "discovery",   "cache-dir",     "unanswered-destination"};
+    for (size_t i = 0; i < sizeof(of_xds) / sizeof(of_xds[0]); i++) {
+        enum option_source source = options_source(options, of_xds[i]);
+        if (source != OPTION_FROM_DEFAULT && source != OPTION_FROM_ENVIRONMENT)
+            return options_error(options, of_xds[i], err,
+                                 "does not go with local-file, which is the source of discovery");
+    }
+    return 0;
+}
+
+static int check_discovery(struct options *options, const struct agent_config *config,
+                           struct err *err)
+{
+    static const char why[] = " where discovery comes from the control plane (no local-file)";
+    if (config->local_file[0] != '\0')
+        return check_local_file(options, err);
+    if (check_required(options, "xds-root-file", config->xds_root_file, why, err) < 0)
+        return -1;
+    if (check_required(options, "token-file", config->token_file, why, err) < 0)
+        return -1;
+    if (config->unanswered_destination == AGENT_UNANSWERED_PASSTHROUGH &&
+        config->outbound_policy == AGENT_OUTBOUND_REGISTRY_ONLY)
+        return options_error(options, "unanswered-destination", err,
+                             "passthrough contradicts outbound-policy registry-only");
+    return derive_xds(options, config, err);
+}
+
 static int check_ports(const struct options *options, const struct agent_config *config,
                        struct err *err)
 {
@@ -123,8 +179,7 @@ static int check(struct options *options, const struct agent_config *config, str
         return -1;
     if (check_required(options, "trust-domain", config->trust_domain, "", err) < 0)
         return -1;
-    if (check_required(options, "local-file", config->local_file, ": it is the source of discovery",
-                       err) < 0)
+    if (check_discovery(options, config, err) < 0)
         return -1;
     if (check_cert_source(options, config, err) < 0 || check_ports(options, config, err) < 0)
         return -1;

@@ -11,6 +11,8 @@
 enum agent_access_log { AGENT_ACCESS_LOG_OFF, AGENT_ACCESS_LOG_TEXT, AGENT_ACCESS_LOG_JSON };
 enum agent_inbound_mode { AGENT_INBOUND_STRICT, AGENT_INBOUND_PERMISSIVE };
 enum agent_outbound_policy { AGENT_OUTBOUND_ALLOW_ANY, AGENT_OUTBOUND_REGISTRY_ONLY };
+enum agent_discovery { AGENT_DISCOVERY_ON_DEMAND, AGENT_DISCOVERY_WILDCARD };
+enum agent_unanswered { AGENT_UNANSWERED_REFUSE, AGENT_UNANSWERED_PASSTHROUGH };
 enum agent_cert_source { AGENT_CERT_ISTIO_CA, AGENT_CERT_FILES };
 
 /* Text is never NULL; "" is what was not given. Durations in milliseconds, sizes in bytes. */
@@ -48,7 +50,15 @@ struct agent_config {
     enum agent_outbound_policy outbound_policy;
 
     /* discovery */
-    const char *local_file;
+    const char *local_file;  /* "": the control plane is asked */
+    const char *xds_address; /* "host:port", no scheme */
+    const char *xds_root_file;
+    const char *xds_server_name; /* never "": the host of xds_address unless given */
+    enum agent_discovery discovery;
+    uint64_t discovery_timeout_ms;
+    enum agent_unanswered unanswered_destination;
+    uint64_t subscription_expiry_ms;
+    const char *cache_dir;
 
     /* certificates */
     enum agent_cert_source cert_source;

@@ -18,6 +18,8 @@ enum {
 static const char *const access_logs[] = {"off", "text", "json", NULL};
 static const char *const inbound_modes[] = {"strict", "permissive", NULL};
 static const char *const outbound_policies[] = {"allow-any", "registry-only", NULL};
+static const char *const discoveries[] = {"on-demand", "wildcard", NULL};
+static const char *const unanswereds[] = {"refuse", "passthrough", NULL};
 static const char *const cert_sources[] = {"istio-ca", "files", NULL};
 
 #define FIELD(name_) .offset = offsetof(struct agent_config, name_)
@@ -193,9 +195,80 @@ static const struct option_spec specs[] = {
      .default_value = "",
      .aliases = {"LOCAL_XDS_PATH"},
      .section = DISCOVERY,
+     .help = "YAML file of workloads, services and policies; reloaded when it changes. Where it is "
+             "given, it is the source of discovery, and the control plane is not asked."},
+    {.name = "xds-address",
+     .type = OPTION_TEXT,
+     FIELD(xds_address),
+     .default_value = "istiod.istio-system.svc:15012",
+     .aliases = {"XDS_ADDRESS"},
+     .section = DISCOVERY,
+     .help = "host:port of the control plane's discovery (delta xDS); https:// in front is "
+             "accepted. Not together with local-file."},
+    {.name = "xds-root-file",
+     .type = OPTION_PATH,
+     FIELD(xds_root_file),
+     .default_value = "/var/run/secrets/istio/root-cert.pem",
+     .aliases = {"XDS_ROOT_CA"},
+     .section = DISCOVERY,
+     .help = "PEM file of the roots by which the control plane's server certificate is verified; "
+             "read anew for each connection. The control plane knows this pod by token-file."},
+    {.name = "xds-server-name",
+     .type = OPTION_TEXT,
+     FIELD(xds_server_name),
+     .default_value = "",
+     .aliases = {"ALT_XDS_HOSTNAME"},
+     .section = DISCOVERY,
+     .help = "DNS name that the control plane's server certificate has to carry. Where nothing is "
+             "said: the host of xds-address."},
+    {.name = "discovery",
+     .type = OPTION_ENUM,
+     FIELD(discovery),
+     .default_value = "on-demand",
+     .choices = discoveries,
+     .section = DISCOVERY,
+     .help = "What the control plane is asked for: what this pod talks to and this pod itself, so "
+             "that memory does not grow with the mesh; or everything, so that no first connection "
+             "waits for an answer. Policies are always all asked for."},
+    {.name = "discovery-timeout",
+     .type = OPTION_DURATION,
+     FIELD(discovery_timeout_ms),
+     .default_value = "5s",
+     .min = 0,
+     .max = 5 * MINUTE,
+     .section = DISCOVERY,
+     .help = "How long a connection waits for what discovery has yet to say: who this pod is, what "
+             "is at the destination, a policy that is named. An answer takes milliseconds; this is "
+             "how long ztunnel waits, and less than what applications usually give a connect."},
+    {.name = "unanswered-destination",
+     .type = OPTION_ENUM,
+     FIELD(unanswered_destination),
+     .default_value = "refuse",
+     .choices = unanswereds,
+     .section = DISCOVERY,
      .help =
-         "YAML file of workloads, services and policies; reloaded when it changes. Required: it is "
-         "the source of discovery."},
+         "What happens to connections to an address of which the control plane has said nothing "
+         "in time: refused, for it may be one that only mutual TLS may reach; or passed through "
+         "in clear. What is known to take tunnels is never dialled in clear."},
+    {.name = "subscription-expiry",
+     .type = OPTION_DURATION,
+     FIELD(subscription_expiry_ms),
+     .default_value = "10m",
+     .min = 1 * SECOND,
+     .max = (uint64_t)1 * DAY,
+     .section = DISCOVERY,
+     .help =
+         "With discovery on-demand: what no new connection has used for this long is forgotten. "
+         "Twice the pool's idle timeout, so that whoever calls every few minutes is not asked "
+         "for each time."},
+    {.name = "cache-dir",
+     .type = OPTION_PATH,
+     FIELD(cache_dir),
+     .default_value = "",
+     .section = DISCOVERY,
+     .help = "Folder, best in memory (emptyDir with medium Memory), in which the agent keeps what "
+             "it was last told, so that it starts again while the control plane is down. Read as "
+             "suspiciously as a fresh answer. Empty: nothing is kept."},
 
     {.name = "cert-source",
      .type = OPTION_ENUM,

@@ -29,7 +29,12 @@ static void on_drained(void *owner)
     net_loop_stop(fixture->loop);
 }
 
-static const struct workers_handler handler = {.on_drained = on_drained};
+static void on_ask(void *owner, const char *name)
+{
+    fail_msg("nobody waits for %s", name);
+}
+
+static const struct workers_handler handler = {.on_drained = on_drained, .on_ask = on_ask};
 
 /* Ports of 0: each listener gets one of its own. */
 static void set_up(struct fixture *fixture, unsigned num_workers)

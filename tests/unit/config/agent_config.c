@@ -99,9 +99,25 @@ static void what_several_options_decide_together_is_checked(void **state)
     } rows[] = {
         {{NULL}, {"POD_NAMESPACE=a", "LOCAL_XDS_PATH=/f"}, "pod-name: required"},
         {{NULL}, {"POD_NAME=a", "LOCAL_XDS_PATH=/f"}, "pod-namespace: required"},
-        {{NULL},
-         {"POD_NAME=a", "POD_NAMESPACE=a"},
-         "local-file: required: it is the source of discovery"},
+        {{"--xds-address=istiod", "--local-file="},
+         {POD},
+         "--xds-address: expected host:port, found \"istiod\""},
+        {{"--xds-root-file=", "--local-file="},
+         {POD},
+         "--xds-root-file: required where discovery comes from the control plane (no local-file)"},
+        {{"--token-file=", "--cert-source=files", "--local-file="},
+         {POD},
+         "--token-file: required where discovery comes from the control plane (no local-file)"},
+        {{"--unanswered-destination=passthrough", "--outbound-policy=registry-only",
+          "--local-file="},
+         {POD},
+         "--unanswered-destination: passthrough contradicts outbound-policy registry-only"},
+        {{"--xds-address=istiod:1"},
+         {POD},
+         "--xds-address: does not go with local-file, which is the source of discovery"},
+        {{"--cache-dir=/c"},
+         {POD},
+         "--cache-dir: does not go with local-file, which is the source of discovery"},
         {{"--trust-domain="}, {POD}, "--trust-domain: required"},
         {{"--token-file="}, {POD}, "--token-file: required with cert-source istio-ca"},
         {{"--cert-source=files"}, {POD}, "cert-file: required with cert-source files"},
@@ -150,6 +166,27 @@ static void the_ca_may_be_an_address(void **state)
     struct options *options = load(
         &config, WORDS("--ca-address=10.0.0.1:1", "--ca-server-name=ca.local"), WORDS(POD), &err);
     assert_string_equal(config.ca_server_name, "ca.local");
+    options_free(options);
+}
+
+static void without_a_file_the_control_plane_is_asked(void **state)
+{
+    (void)state;
+    struct agent_config config;
+    struct err err;
+    struct options *options =
+        load(&config, NULL,
+             WORDS("POD_NAME=a", "POD_NAMESPACE=b", "XDS_ADDRESS=https://istiod.example:1"), &err);
+    assert_non_null(options);
+    assert_string_equal(config.local_file, "");
+    assert_string_equal(config.xds_address, "istiod.example:1");
+    assert_string_equal(config.xds_server_name, "istiod.example");
+    assert_int_equal(config.discovery, AGENT_DISCOVERY_ON_DEMAND);
+    assert_int_equal(config.unanswered_destination, AGENT_UNANSWERED_REFUSE);
+    options_free(options);
+    options = load(&config, WORDS("--local-file=/f"),
+                   WORDS("POD_NAME=a", "POD_NAMESPACE=b", "XDS_ADDRESS=not one at all"), &err);
+    assert_non_null(options);
     options_free(options);
 }
 
@@ -216,6 +253,7 @@ int main(void)
         cmocka_unit_test(the_drain_timeout_follows_from_the_grace_period_unless_it_is_given),
         cmocka_unit_test(what_several_options_decide_together_is_checked),
         cmocka_unit_test(the_ca_may_be_an_address),
+        cmocka_unit_test(without_a_file_the_control_plane_is_asked),
         cmocka_unit_test(files_need_no_ca),
         cmocka_unit_test(help_needs_nothing_else),
         cmocka_unit_test(every_option_says_what_it_is_for),
