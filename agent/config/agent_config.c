@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "options_server.h"
+
 enum { SECOND = 1000, HOUR = 3600 * SECOND }; /* milliseconds */
 
 uint64_t agent_config_drain_ms(uint32_t termination_grace_s)
@@ -26,65 +28,18 @@ static int derive_drain(struct options *options, const struct agent_config *conf
     return options_derive(options, "drain-timeout", text, err);
 }
 
-/* "host:port", where an IPv6 host stands in brackets. The host's length, or -1. */
-static int split_address(const char *address)
-{
-    const char *colon = strrchr(address, ':');
-    if (colon == NULL || colon == address)
-        return -1;
-    size_t digits = strspn(colon + 1, "0123456789");
-    if (digits == 0 || digits > 5 || colon[1 + digits] != '\0')
-        return -1;
-    bool brackets = address[0] == '[';
-    if (brackets ? colon[-1] != ']' : memchr(address, ':', (size_t)(colon - address)) != NULL)
-        return -1;
-    return (int)(colon - address);
-}
-
-/* A server of the control plane: two options and where their values are. */
-struct server_options {
-    const char *address_name;
-    const char *const *address;
-    const char *server_name_name;
-    const char *const *server_name;
-};
-
-/* Istio writes addresses as URLs. The server's name follows from the address unless it is given. */
-static int derive_server(struct options *options, const struct server_options *server,
-                         struct err *err)
-{
-    static const char https[] = "https://";
-    char host[256];
-    if (strncmp(*server->address, https, sizeof(https) - 1) == 0) {
-        char address[512];
-        snprintf(address, sizeof(address), "%s", *server->address + sizeof(https) - 1);
-        if (options_derive(options, server->address_name, address, err) < 0)
-            return -1;
-    }
-    const char *address = *server->address;
-    int len = split_address(address);
-    if (len < 0 || len >= (int)sizeof(host))
-        return options_error(options, server->address_name, err,
-                             "expected host:port, found \"%.200s\"", address);
-    if (**server->server_name != '\0')
-        return 0;
-    bool brackets = address[0] == '[';
-    snprintf(host, sizeof(host), "%.*s", brackets ? len - 2 : len, address + brackets);
-    return options_derive(options, server->server_name_name, host, err);
-}
-
 static int derive_ca(struct options *options, const struct agent_config *config, struct err *err)
 {
-    const struct server_options ca = {"ca-address", &config->ca_address, "ca-server-name",
+    const struct options_server ca = {"ca-address", &config->ca_address, "ca-server-name",
                                       &config->ca_server_name};
-    return derive_server(options, &ca, err);
+    return options_server_derive(options, &ca, err);
 }
 
 static int derive_xds(struct options *options, const struct agent_config *config, struct err *err)
 {
-    const struct server_options xds = {"xds-address", &config->xds_address, "xds-server-name",
+    const struct options_server xds = {"xds-address", &config->xds_address, "xds-server-name",
                                        &config->xds_server_name};
-    return derive_server(options, &xds, err);
+    return options_server_derive(options, &xds, err);
 }
 
 static int check_required(const struct options *options, const char *name, const char *value,
