@@ -92,6 +92,12 @@ const uint8_t *grpc_frame_reader_message(const struct grpc_frame_reader *reader,
     return reader->message_len == 0 ? empty : buf_head(&reader->message);
 }
 
+void grpc_frame_reader_drop(struct grpc_frame_reader *reader)
+{
+    if (reader->complete)
+        begin_message(reader);
+}
+
 bool grpc_frame_reader_at_boundary(const struct grpc_frame_reader *reader)
 {
     return reader->complete || reader->header_len == 0;

@@ -52,6 +52,9 @@ ptrdiff_t grpc_frame_reader_feed(struct grpc_frame_reader *reader, const uint8_t
  * NULL for an empty message. */
 const uint8_t *grpc_frame_reader_message(const struct grpc_frame_reader *reader, size_t *len);
 
+/* The message is dealt with: a large one's memory goes now rather than when the next one comes. */
+void grpc_frame_reader_drop(struct grpc_frame_reader *reader);
+
 /* True between two messages; when the stream ends and this is false, the last message was cut off.
  */
 bool grpc_frame_reader_at_boundary(const struct grpc_frame_reader *reader);

@@ -9,6 +9,12 @@
 
 /* ------------------------------------------------------------------------------------ ending -- */
 
+static void leave_connection(struct grpc_call *call)
+{
+    TAILQ_REMOVE(&call->connection->calls, call, entry);
+    call->connection = NULL;
+}
+
 /* Takes the call out of wherever it is. */
 static void leave(struct grpc_call *call)
 {
@@ -17,6 +23,8 @@ static void leave(struct grpc_call *call)
     net_timer_stop(call->deadline);
     if (call->state == GRPC_CALL_WAITING)
         TAILQ_REMOVE(&call->channel->waiting, call, entry);
+    else
+        leave_connection(call);
     if (call->stream != NULL)
         h2_stream_reset(call->stream, H2_CANCEL);
     call->stream = NULL;
@@ -61,7 +69,7 @@ void grpc_call_fail(struct grpc_call *call, enum grpc_status status, const struc
     leave(call);
     call->status = status;
     call->err = *err;
-    err_prefix(&call->err, "control plane %s", call->channel->address);
+    err_prefix(&call->err, "%s %s", call->channel->peer, call->channel->address);
     net_task_schedule(call->channel->loop, &call->end);
 }
 
@@ -72,7 +80,7 @@ void grpc_call_cancel(struct grpc_call *call)
     leave(call);
     grpc_channel_call_done(call->channel);
     net_task_cancel(&call->end);
-    if (call->delivering)
+    if (call->calling)
         call->cancelled = true;
     else
         release(call);
@@ -85,8 +93,32 @@ static void on_deadline(void *owner)
     err_set(&err, ERR_TIMEOUT,
             call->state == GRPC_CALL_WAITING ? "no connection within %" PRIu64 " ms"
                                              : "no answer within %" PRIu64 " ms",
-            call->timeout_ms);
+            call->state == GRPC_CALL_WAITING && call->connect_timeout_ms != 0
+                ? call->connect_timeout_ms
+                : call->timeout_ms);
     grpc_call_fail(call, GRPC_STATUS_DEADLINE_EXCEEDED, &err);
+}
+
+/* ----------------------------------------------------------------------------- the owner's ear -- */
+
+/* Ends what a handler may have left of the call. Returns false when it is no longer there. */
+static bool return_from_handler(struct grpc_call *call)
+{
+    call->calling = false;
+    if (!call->cancelled)
+        return true;
+    release(call);
+    return false;
+}
+
+/* Calls a handler that may be NULL. */
+static bool tell(struct grpc_call *call, void (*handler)(void *owner))
+{
+    if (handler == NULL)
+        return true;
+    call->calling = true;
+    handler(call->owner);
+    return return_from_handler(call);
 }
 
 /* ------------------------------------------------------------------------- the server's words --
@@ -197,19 +229,16 @@ void grpc_call_on_headers(struct grpc_call *call, const struct h2_header *header
                       "its answer is compressed, which was not offered");
     else if (end_of_answer)
         on_status(call, headers, num_headers);
+    else
+        tell(call, call->handler->on_answer);
 }
 
-/* Returns false when the call is no longer there, or over. */
 static bool deliver(struct grpc_call *call, const uint8_t *message, size_t len)
 {
-    call->delivering = true;
+    call->calling = true;
     call->handler->on_message(call->owner, message, len);
-    call->delivering = false;
-    if (call->cancelled) {
-        release(call);
-        return false;
-    }
-    return true;
+    grpc_frame_reader_drop(&call->answer);
+    return return_from_handler(call);
 }
 
 void grpc_call_on_data(struct grpc_call *call, const uint8_t *bytes, size_t len)
@@ -259,7 +288,9 @@ static enum grpc_status status_of_reset(uint32_t code)
 
 static void wait_again(struct grpc_call *call)
 {
+    leave_connection(call);
     call->resent = true;
+    call->told_goaway = false;
     call->state = GRPC_CALL_WAITING;
     TAILQ_INSERT_TAIL(&call->channel->waiting, call, entry);
     grpc_channel_pump(call->channel);
@@ -270,7 +301,7 @@ void grpc_call_on_closed(struct grpc_call *call, uint32_t code, bool by_peer,
 {
     struct err err;
     call->stream = NULL;
-    if (code == H2_REFUSED_STREAM && !call->answered && !call->resent) {
+    if (code == H2_REFUSED_STREAM && !call->answered && !call->resent && !call->keeps_sending) {
         wait_again(call);
         return;
     }
@@ -282,6 +313,78 @@ void grpc_call_on_closed(struct grpc_call *call, uint32_t code, bool by_peer,
             by_peer ? "it reset the call (HTTP/2 code %u)" : "its answer breaks HTTP/2 (code %u)",
             code);
     grpc_call_fail(call, status_of_reset(code), &err);
+}
+
+/* ----------------------------------------------------------------------------------- sending -- */
+
+static size_t num_waiting(const struct grpc_call *call)
+{
+    return call->stream != NULL ? h2_stream_queued(call->stream) : buf_len(&call->request);
+}
+
+/* The time to connect is over, the call's own goes on. */
+static void restart_deadline(struct grpc_call *call)
+{
+    uint64_t spent_ms = net_loop_now_ms(call->channel->loop) - call->started_at_ms;
+    net_timer_stop(call->deadline);
+    if (call->timeout_ms != 0)
+        net_timer_start(call->deadline,
+                        call->timeout_ms > spent_ms ? call->timeout_ms - spent_ms : 0);
+}
+
+void grpc_call_on_open(struct grpc_call *call)
+{
+    restart_deadline(call);
+    if (buf_len(&call->request) > 0)
+        h2_stream_write(call->stream, buf_head(&call->request), buf_len(&call->request));
+    if (!call->keeps_sending || call->ended_sending)
+        h2_stream_end(call->stream);
+    if (call->keeps_sending)
+        buf_done(&call->request);
+    if (tell(call, call->handler->on_open) && call->state == GRPC_CALL_OPEN &&
+        num_waiting(call) < GRPC_CALL_QUEUE_HIGH)
+        grpc_call_on_writable(call);
+}
+
+void grpc_call_on_writable(struct grpc_call *call)
+{
+    if (!call->refused_to_send)
+        return;
+    call->refused_to_send = false;
+    tell(call, call->handler->on_writable);
+}
+
+void grpc_call_on_goaway(struct grpc_call *call)
+{
+    call->told_goaway = true;
+    tell(call, call->handler->on_goaway);
+}
+
+int grpc_call_send(struct grpc_call *call, const uint8_t *message, size_t len, struct err *err)
+{
+    struct buf frame = {0};
+    assert(call->keeps_sending && !call->ended_sending);
+    if (call->state == GRPC_CALL_ENDED)
+        return 0;
+    if (num_waiting(call) >= GRPC_CALL_QUEUE_HIGH) {
+        call->refused_to_send = true;
+        return err_set(err, ERR_LIMIT, "%d bytes wait to be sent already", GRPC_CALL_QUEUE_HIGH);
+    }
+    if (call->state == GRPC_CALL_WAITING)
+        return grpc_frame_write(&call->request, message, len, err);
+    if (grpc_frame_write(&frame, message, len, err) < 0)
+        return -1;
+    h2_stream_write(call->stream, buf_head(&frame), buf_len(&frame));
+    buf_done(&frame);
+    return 0;
+}
+
+void grpc_call_end_sending(struct grpc_call *call)
+{
+    assert(call->keeps_sending && !call->ended_sending);
+    call->ended_sending = true;
+    if (call->state == GRPC_CALL_OPEN && call->stream != NULL)
+        h2_stream_end(call->stream);
 }
 
 /* ----------------------------------------------------------------------------------- starting --
@@ -309,7 +412,7 @@ struct grpc_call *grpc_call_start(struct grpc_channel *channel,
                                   struct err *err)
 {
     struct grpc_call *call = calloc(1, sizeof(*call));
-    assert(params->timeout_ms > 0);
+    assert(params->timeout_ms > 0 || params->connect_timeout_ms > 0);
     if (call == NULL) {
         err_set(err, ERR_NOMEM, "out of memory");
         return NULL;
@@ -318,7 +421,9 @@ struct grpc_call *grpc_call_start(struct grpc_channel *channel,
     call->handler = handler;
     call->owner = owner;
     call->path = params->path;
+    call->keeps_sending = params->keeps_sending;
     call->timeout_ms = params->timeout_ms;
+    call->connect_timeout_ms = params->connect_timeout_ms;
     call->started_at_ms = net_loop_now_ms(channel->loop);
     call->end = (struct net_task){.run = end, .owner = call};
     grpc_frame_reader_init(&call->answer, params->answer_max);
@@ -327,9 +432,11 @@ struct grpc_call *grpc_call_start(struct grpc_channel *channel,
         err_set(err, ERR_NOMEM, "out of memory");
         goto fail;
     }
-    if (grpc_frame_write(&call->request, params->message, params->message_len, err) < 0)
+    if ((params->message != NULL || !params->keeps_sending) &&
+        grpc_frame_write(&call->request, params->message, params->message_len, err) < 0)
         goto fail;
-    net_timer_start(call->deadline, call->timeout_ms);
+    net_timer_start(call->deadline,
+                    call->connect_timeout_ms != 0 ? call->connect_timeout_ms : call->timeout_ms);
     grpc_channel_call_begun(channel, call);
     return call;
 

@@ -22,6 +22,7 @@ struct grpc_channel_options {
      * "unix:///absolute/path" and "tcp://ip:port": without TLS, for the SPIFFE Workload API.
      */
     const char *address;
+    const char *peer; /* what the server is called in messages; NULL: "control plane" */
     /* TLS only: what the server's certificate must be for (NULL: the host), and the PEM file of the
      * roots, read again for each connection so that they can be rotated. */
     const char *server_name;

@@ -10,13 +10,22 @@
 #include "grpc_call.h"
 #include "grpc_channel.h"
 #include "grpc_frame.h"
+#include "grpc_target.h"
 #include "net_resolve.h"
 #include "rpc_link.h"
+
+TAILQ_HEAD(grpc_call_queue, grpc_call);
 
 struct grpc_connection {
     struct rpc_link link; /* first: see rpc_link.h */
     struct grpc_channel *channel;
     LIST_ENTRY(grpc_connection) entry;
+    struct grpc_call_queue calls; /* that have a stream here */
+
+    /* Asks the peer for a sign of life, or waits for it. */
+    struct net_timer *keepalive;
+    bool ping_sent;         /* and not answered */
+    uint64_t received_then; /* bytes, when the timer was started last */
 };
 
 /* A header of the call's own; both texts are owned. */
@@ -36,40 +45,48 @@ struct grpc_call {
     const struct grpc_call_handler *handler;
     void *owner;
     enum grpc_call_state state;
-    TAILQ_ENTRY(grpc_call) entry; /* of the channel's waiting, while it waits */
-    struct h2_stream *stream;     /* while it is open */
+    TAILQ_ENTRY(grpc_call) entry;       /* of the channel's waiting or its connection's calls */
+    struct grpc_connection *connection; /* while it is open */
+    struct h2_stream *stream;           /* while it is open */
     struct net_timer *deadline;
     struct net_task end; /* calls on_end, which must not happen inside the session's callbacks */
 
     const char *path;
     struct grpc_call_field fields[GRPC_CALL_METADATA_MAX];
     size_t num_fields;
-    uint64_t timeout_ms;
+    uint64_t timeout_ms;         /* 0: none */
+    uint64_t connect_timeout_ms; /* 0: none */
     uint64_t started_at_ms;
-    struct buf request; /* framed; kept whole, because a refused request is sent again */
+    /* Framed. Of a unary call kept whole, because a refused request is sent again; else what waits
+     * for the connection. */
+    struct buf request;
+    bool keeps_sending;
+    bool ended_sending;
+    bool refused_to_send; /* on_writable is owed */
+    bool told_goaway;
 
     struct grpc_frame_reader answer;
     bool answered; /* headers of an answer have come */
     bool resent;
-    bool delivering; /* on_message runs */
-    bool cancelled;  /* inside on_message, which is the reason that the call is still there */
+    bool calling;   /* a handler runs */
+    bool cancelled; /* inside a handler, which is the reason that the call is still there */
     enum grpc_status status;
     struct err err;
 };
-
-TAILQ_HEAD(grpc_call_queue, grpc_call);
 
 struct grpc_channel {
     struct tls_io *io;
     struct net_loop *loop;
     char *address;
-    char *host;
-    uint16_t port;
-    char *server_name;
-    char *roots_file;
+    char *peer;
+    struct grpc_target target;
+    char *server_name; /* TLS */
+    char *roots_file;  /* TLS */
     uint64_t connect_timeout_ms;
     uint64_t tls_timeout_ms;
     uint64_t idle_ms;
+    uint64_t keepalive_ms;
+    uint64_t keepalive_timeout_ms;
 
     unsigned num_calls;
     struct grpc_call_queue waiting;
@@ -81,6 +98,7 @@ struct grpc_channel {
      * after the other. */
     struct net_resolve *resolve;
     struct dial *dial;
+    struct net_connect *connect; /* in plain text */
     struct tls_context *context;
     struct addr addrs[NET_RESOLVE_MAX];
     size_t num_addrs;
@@ -97,6 +115,16 @@ void grpc_channel_call_begun(struct grpc_channel *channel, struct grpc_call *cal
 void grpc_channel_call_left(struct grpc_channel *channel);
 void grpc_channel_call_done(struct grpc_channel *channel);
 
+/* The attempt to connect has failed: so have the calls that wait. */
+void grpc_channel_connect_failed(struct grpc_channel *channel, const struct err *err);
+
+/* ------------------------------------------------------------------------- of grpc_attempt.c -- */
+
+/* Begins to connect. Ends in grpc_connection_new or grpc_channel_connect_failed, perhaps at once. */
+void grpc_attempt_start(struct grpc_channel *channel);
+bool grpc_attempt_is_running(const struct grpc_channel *channel);
+void grpc_attempt_drop(struct grpc_channel *channel);
+
 /* ---------------------------------------------------------------------- of grpc_connection.c -- */
 
 /* Takes the stream and becomes the channel's newest connection. NULL: *err; the stream is closed.
@@ -109,8 +137,9 @@ void grpc_connection_free(struct grpc_connection *connection);
 
 bool grpc_connection_has_room(const struct grpc_connection *connection);
 
-/* Opens the call's stream. 0, or -1 with *err. */
-int grpc_connection_send(struct grpc_connection *connection, struct grpc_call *call,
+/* Opens the call's stream and hands out what waits. The call may be gone when this returns 0. 0, or
+ * -1 with *err. */
+int grpc_connection_open(struct grpc_connection *connection, struct grpc_call *call,
                          struct err *err);
 
 /* ----------------------------------------------------------------------------- of grpc_call.c --
@@ -120,7 +149,14 @@ int grpc_connection_send(struct grpc_connection *connection, struct grpc_call *c
  * the end of the round. */
 void grpc_call_fail(struct grpc_call *call, enum grpc_status status, const struct err *err);
 
+/* The call has got its stream. */
+void grpc_call_on_open(struct grpc_call *call);
+
+/* The call's connection will end. */
+void grpc_call_on_goaway(struct grpc_call *call);
+
 /* What came for the call's stream. */
+void grpc_call_on_writable(struct grpc_call *call);
 void grpc_call_on_headers(struct grpc_call *call, const struct h2_header *headers,
                           size_t num_headers, bool end);
 void grpc_call_on_data(struct grpc_call *call, const uint8_t *bytes, size_t len);

@@ -28,6 +28,11 @@ static void break_off(struct rpc_link *link, const struct err *err)
     gone(link);
 }
 
+void rpc_link_fail(struct rpc_link *link, const struct err *err)
+{
+    break_off(link, err);
+}
+
 /* The session is over; what it has said last still has to reach the peer. */
 static void start_close(struct rpc_link *link)
 {
@@ -100,6 +105,7 @@ static void link_on_read(void *owner, const uint8_t *bytes, size_t len)
 {
     struct rpc_link *link = owner;
     struct err err;
+    link->num_received += len;
     if (h2_session_recv(link->session, bytes, len, &err) < 0)
         fail_session(link, &err);
     else if (h2_session_is_finished(link->session))

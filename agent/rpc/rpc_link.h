@@ -13,6 +13,7 @@
 #define REMORA_RPC_LINK_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "err.h"
 #include "h2_session.h"
@@ -29,12 +30,13 @@ struct rpc_link;
 typedef void rpc_link_gone(struct rpc_link *link, const struct err *err);
 
 struct rpc_link {
-    struct h2_session *session; /* for the owner's use; the rest is private */
+    struct h2_session *session; /* for the owner's use; the rest is private but num_received */
     struct stream *stream;
     struct net_loop *loop;
     struct net_task flush;
     struct net_timer *linger; /* bounds the wait for our last bytes to go out */
     rpc_link_gone *on_gone;
+    uint64_t num_received; /* bytes from the peer: its signs of life; for the owner to read */
     bool closing; /* nothing is received any more; gone comes when our last bytes are out */
     struct err err;
 };
@@ -60,6 +62,12 @@ int rpc_link_init(struct rpc_link *link, struct stream *stream,
  * callback of the session. A zeroed link and NULL are ignored.
  */
 void rpc_link_done(struct rpc_link *link);
+
+/*
+ * Breaks the connection off because of *err, which its streams' on_closed and gone get to see. Not
+ * from inside a callback of the session; the link is gone when this returns.
+ */
+void rpc_link_fail(struct rpc_link *link, const struct err *err);
 
 /* Why the connection broke, for on_closed of a stream that ends with it; ERR_NONE while it lives.
  */
