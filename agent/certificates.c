@@ -26,14 +26,13 @@ struct certificates {
 static void log_identity(const struct identity *identity)
 {
     const struct svid *svid = identity_svid(identity);
-    size_t num_bundles;
-    struct trust_bundle *const *bundles = identity_bundles(identity, &num_bundles);
+    const struct trust *trust = identity_trust(identity);
     char not_before[CLOCK_TEXT_MAX], not_after[CLOCK_TEXT_MAX];
     LOG_INFO("agent", "certificate in force", LOG_S("identity", identity_id(identity)->uri),
              LOG_S("serial", svid_serial(svid)),
              LOG_S("not_before", clock_format(svid_not_before_ms(svid), not_before)),
              LOG_S("not_after", clock_format(svid_not_after_ms(svid), not_after)),
-             LOG_U("roots", trust_bundle_num_roots(bundles[0])),
+             LOG_U("roots", trust_bundle_num_roots(trust->bundles[0])),
              LOG_U("epoch", identity_epoch(identity)));
 }
 

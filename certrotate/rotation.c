@@ -214,17 +214,12 @@ static void fail_attempt(struct rotation *rotation, enum rotation_outcome outcom
 
 /* ------------------------------------------------------------------------------------- roots -- */
 
-static bool is_same_bundle(const struct trust_bundle *a, const struct trust_bundle *b)
-{
-    return trust_bundle_contains(a, b) && trust_bundle_contains(b, a);
-}
-
 /* What the overlap becomes when the source brings `roots`. */
 static struct overlap overlap_with(const struct rotation *rotation,
                                    const struct trust_bundle *roots, int64_t now_ms)
 {
     struct overlap overlap = rotation->overlap;
-    if (rotation->roots != NULL && !is_same_bundle(rotation->roots, roots)) {
+    if (rotation->roots != NULL && !trust_bundle_is_same(rotation->roots, roots)) {
         int64_t until_ms = rotation->status.not_after_ms;
         int64_t at_most_ms = now_ms + ROTATION_OVERLAP_MAX_MS;
         overlap.former = rotation->roots;
@@ -260,7 +255,8 @@ static struct identity *make_identity(const struct rotation *rotation, struct sv
                                        : trust_bundle_merge(roots, overlap->former, now_ms, err);
     if (trusted == NULL)
         return NULL;
-    struct identity *identity = identity_new(svid, &trusted, 1, rotation->status.epoch + 1, err);
+    const struct trust trust = {.bundles = &trusted, .num_bundles = 1};
+    struct identity *identity = identity_new(svid, &trust, rotation->status.epoch + 1, err);
     trust_bundle_unref(trusted);
     return identity;
 }
@@ -313,7 +309,7 @@ static bool is_held(const struct rotation *rotation, const struct candidate *can
 {
     return rotation->identity != NULL &&
            is_same_svid(identity_svid(rotation->identity), candidate->svid) &&
-           is_same_bundle(rotation->roots, candidate->roots);
+           trust_bundle_is_same(rotation->roots, candidate->roots);
 }
 
 static void note_success(struct rotation *rotation, int64_t now_ms)

@@ -32,11 +32,16 @@ enum reason_severity { REASON_OK, REASON_QUIET, REASON_REFUSED, REASON_FAULT };
       "discovery knows no workload or service at this address")                                    \
     X(UNKNOWN_LOCAL_WORKLOAD, "NR", REFUSED, "discovery does not know this pod yet")               \
     X(DISCOVERY_TIMEOUT, "NR", REFUSED,                                                            \
-      "the control plane did not say in time what is at the destination; is it reachable, does it " \
+      "the control plane did not say in time what is at the destination; is it reachable, does "   \
+      "it "                                                                                        \
       "take our token?")                                                                           \
     X(NO_HEALTHY_ENDPOINT, "UH", REFUSED, "the service has no healthy endpoint for this port")     \
     X(NO_EXPECTED_IDENTITY, "IDENTITY_ERROR", REFUSED,                                             \
       "discovery gives no valid identity for the destination")                                     \
+    X(WAYPOINT_UNKNOWN, "NR", REFUSED,                                                             \
+      "discovery does not know the waypoint that the destination is to be reached through")        \
+    X(GATEWAY_UNKNOWN, "NR", REFUSED,                                                              \
+      "the destination is in another network, and discovery knows no gateway to it")               \
     X(UNSUPPORTED_DESTINATION, "NR", REFUSED,                                                      \
       "discovery asks for a way to the destination that this agent does not have")                 \
     X(SELF_CALL, "SELF", REFUSED, "the destination is one of the agent's own ports")               \
@@ -55,6 +60,8 @@ enum reason_severity { REASON_OK, REASON_QUIET, REASON_REFUSED, REASON_FAULT };
     X(TUNNEL_CONNECT_REFUSED, "CONNECT", FAULT,                                                    \
       "the peer agent's port is closed; is the peer's agent running?")                             \
     X(CONNECT_FAILED, "CONNECT", FAULT, "the connection to the destination could not be made")     \
+    X(NAME_NOT_RESOLVED, "DF", FAULT,                                                              \
+      "the destination has a host name instead of an address, and that name cannot be resolved")   \
     X(OUT_OF_DESCRIPTORS, "LIMIT", FAULT,                                                          \
       "the agent ran out of file descriptors; raise its limit")                                    \
     /* The tunnel's trust failed. */                                                               \
@@ -82,6 +89,9 @@ enum reason_severity { REASON_OK, REASON_QUIET, REASON_REFUSED, REASON_FAULT };
       "the key usage of the peer's certificate does not permit this use")                          \
     X(CERT_WEAK, "TLS_FAILURE", FAULT,                                                             \
       "the peer's certificate uses a key or a signature that is too weak")                         \
+    X(CERT_REVOKED, "CERT_REVOKED", FAULT, "the peer's certificate was revoked by its issuer")     \
+    X(CRL_EXPIRED, "TLS_FAILURE", FAULT,                                                           \
+      "the revocation list of the peer's issuer has expired, and crl-policy is strict")            \
     X(CERT_MALFORMED, "TLS_FAILURE", FAULT, "the peer's certificate cannot be read")               \
     X(IDENTITY_MISMATCH, "TLS_FAILURE", FAULT,                                                     \
       "the peer is not who discovery says is at this address; has the address moved to another "   \

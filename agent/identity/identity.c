@@ -10,26 +10,53 @@ struct identity {
     struct refcount refs;
     struct svid *svid;
     uint64_t epoch;
-    size_t num_bundles;
-    struct trust_bundle *bundles[];
+    struct trust trust; /* of what is below */
+    struct trust_bundle **bundles;
+    char **aliases;
 };
 
-static size_t count_trust_domain(struct trust_bundle *const *bundles, size_t num_bundles,
-                                 const char *trust_domain)
+static bool is_of_one_each(const struct trust *trust, const char *own_domain)
 {
-    size_t num = 0;
-    for (size_t i = 0; i < num_bundles; i++)
-        if (strcmp(trust_bundle_trust_domain(bundles[i]), trust_domain) == 0)
-            num++;
-    return num;
+    if (trust->num_bundles == 0 ||
+        strcmp(trust_bundle_trust_domain(trust->bundles[0]), own_domain) != 0)
+        return false;
+    for (size_t i = 0; i < trust->num_bundles; i++)
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(trust_bundle_trust_domain(trust->bundles[i]),
+                       trust_bundle_trust_domain(trust->bundles[j])) == 0)
+                return false;
+    return true;
 }
 
-struct identity *identity_new(struct svid *svid, struct trust_bundle *const *bundles,
-                              size_t num_bundles, uint64_t epoch, struct err *err)
+static int copy_trust(struct identity *identity, const struct trust *from)
 {
-    assert(count_trust_domain(bundles, num_bundles, svid_id(svid)->trust_domain) == 1);
-    struct identity *identity =
-        calloc(1, sizeof(*identity) + num_bundles * sizeof(struct trust_bundle *));
+    identity->bundles = calloc(from->num_bundles, sizeof(struct trust_bundle *));
+    identity->aliases = calloc(from->num_aliases + 1, sizeof(char *));
+    if (identity->bundles == NULL || identity->aliases == NULL)
+        return -1;
+    struct trust *trust = &identity->trust;
+    *trust = (struct trust){
+        .bundles = identity->bundles,
+        .aliases = (const char *const *)identity->aliases,
+        .crls = from->crls == NULL ? NULL : crl_set_ref(from->crls),
+        .crl_strict = from->crl_strict,
+    };
+    for (; trust->num_bundles < from->num_bundles; trust->num_bundles++)
+        identity->bundles[trust->num_bundles] = trust_bundle_ref(from->bundles[trust->num_bundles]);
+    for (; trust->num_aliases < from->num_aliases; trust->num_aliases++) {
+        char *alias = strdup(from->aliases[trust->num_aliases]);
+        if (alias == NULL)
+            return -1;
+        identity->aliases[trust->num_aliases] = alias;
+    }
+    return 0;
+}
+
+struct identity *identity_new(struct svid *svid, const struct trust *trust, uint64_t epoch,
+                              struct err *err)
+{
+    assert(is_of_one_each(trust, svid_id(svid)->trust_domain));
+    struct identity *identity = calloc(1, sizeof(*identity));
     if (identity == NULL) {
         err_set(err, ERR_NOMEM, "out of memory");
         return NULL;
@@ -37,13 +64,11 @@ struct identity *identity_new(struct svid *svid, struct trust_bundle *const *bun
     refcount_init(&identity->refs);
     identity->svid = svid_ref(svid);
     identity->epoch = epoch;
-    identity->num_bundles = num_bundles;
-    for (size_t i = 0; i < num_bundles; i++) {
-        const char *trust_domain = trust_bundle_trust_domain(bundles[i]);
-        assert(count_trust_domain(bundles, num_bundles, trust_domain) == 1);
-        identity->bundles[i] = trust_bundle_ref(bundles[i]);
-    }
-    return identity;
+    if (copy_trust(identity, trust) == 0)
+        return identity;
+    identity_unref(identity);
+    err_set(err, ERR_NOMEM, "out of memory");
+    return NULL;
 }
 
 struct identity *identity_ref(struct identity *identity)
@@ -57,8 +82,13 @@ void identity_unref(struct identity *identity)
     if (identity == NULL || !refcount_put(&identity->refs))
         return;
     svid_unref(identity->svid);
-    for (size_t i = 0; i < identity->num_bundles; i++)
+    for (size_t i = 0; i < identity->trust.num_bundles; i++)
         trust_bundle_unref(identity->bundles[i]);
+    for (size_t i = 0; i < identity->trust.num_aliases; i++)
+        free(identity->aliases[i]);
+    crl_set_unref(identity->trust.crls);
+    free(identity->bundles);
+    free(identity->aliases);
     free(identity);
 }
 
@@ -72,10 +102,9 @@ const struct spiffe_id *identity_id(const struct identity *identity)
     return svid_id(identity->svid);
 }
 
-struct trust_bundle *const *identity_bundles(const struct identity *identity, size_t *num_bundles)
+const struct trust *identity_trust(const struct identity *identity)
 {
-    *num_bundles = identity->num_bundles;
-    return identity->bundles;
+    return &identity->trust;
 }
 
 uint64_t identity_epoch(const struct identity *identity)

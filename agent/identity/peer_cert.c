@@ -6,6 +6,10 @@
 
 #include "x509_svid.h"
 
+struct peer_cert_chain {
+    STACK_OF(CRYPTO_BUFFER) *ders; /* leaf first */
+};
+
 /* NULL when out of memory. */
 static STACK_OF(CRYPTO_BUFFER) *copy_chain(const struct peer_cert_check *check)
 {
@@ -31,12 +35,20 @@ static struct peer_cert *out_of_memory(enum reason *reason, struct err *err)
     return NULL;
 }
 
-static struct peer_cert *from_facts(const struct x509_svid_facts *facts)
+/* Takes both. NULL: out of memory, and neither is taken. */
+static struct peer_cert *from_facts(const struct x509_svid_facts *facts,
+                                    STACK_OF(CRYPTO_BUFFER) *chain)
 {
     struct peer_cert *peer = calloc(1, sizeof(*peer));
-    if (peer == NULL)
+    struct peer_cert_chain *kept = malloc(sizeof(*kept));
+    if (peer == NULL || kept == NULL) {
+        free(peer);
+        free(kept);
         return NULL;
+    }
     refcount_init(&peer->refs);
+    kept->ders = chain;
+    peer->chain = kept;
     peer->id = facts->id;
     peer->not_before_ms = facts->not_before_ms;
     peer->not_after_ms = facts->not_after_ms;
@@ -56,23 +68,71 @@ struct peer_cert *peer_cert_verify(const struct peer_cert_check *check, enum rea
         return out_of_memory(reason, err);
     const struct x509_svid_check svid_check = {
         .chain = chain,
-        .bundles = check->bundles,
-        .num_bundles = check->num_bundles,
+        .trust = check->trust,
         .rules = &check->rules,
         .now_ms = check->now_ms,
     };
     struct x509_svid_facts facts;
-    int result = x509_svid_verify(&svid_check, &facts, reason, err);
-    sk_CRYPTO_BUFFER_pop_free(chain, CRYPTO_BUFFER_free);
-    if (result < 0)
+    if (x509_svid_verify(&svid_check, &facts, reason, err) < 0) {
+        sk_CRYPTO_BUFFER_pop_free(chain, CRYPTO_BUFFER_free);
         return NULL;
-    struct peer_cert *peer = from_facts(&facts);
+    }
+    struct peer_cert *peer = from_facts(&facts, chain);
     if (peer == NULL) {
         spiffe_id_done(&facts.id);
+        sk_CRYPTO_BUFFER_pop_free(chain, CRYPTO_BUFFER_free);
         return out_of_memory(reason, err);
     }
     return peer;
 }
+
+/* ------------------------------------------------------------------------------- again, later -- */
+
+enum reason peer_cert_recheck_time(const struct peer_cert *peer, int64_t now_ms, int64_t grace_ms,
+                                   struct err *err)
+{
+    /* notAfter has whole seconds and is itself still inside. */
+    int64_t late_ms = now_ms - (peer->not_after_ms + 1000);
+    if (late_ms < grace_ms)
+        return REASON_DONE;
+    err_set(err, ERR_TLS,
+            "the certificate of '%.160s' expired %lld s ago while connected; more than the %lld s "
+            "of peer-expiry-grace",
+            peer->id.uri, (long long)(late_ms / 1000), (long long)(grace_ms / 1000));
+    return REASON_CERT_EXPIRED;
+}
+
+/* The moment nearest to now at which the path was valid when it was verified. */
+static int64_t clamp_to_validity(const struct peer_cert *peer, int64_t now_ms)
+{
+    if (now_ms < peer->not_before_ms)
+        return peer->not_before_ms;
+    return now_ms > peer->not_after_ms ? peer->not_after_ms : now_ms;
+}
+
+enum reason peer_cert_recheck(const struct peer_cert *peer, const struct trust *trust,
+                              const struct cert_rules *rules, int64_t now_ms, int64_t grace_ms,
+                              struct err *err)
+{
+    enum reason reason = peer_cert_recheck_time(peer, now_ms, grace_ms, err);
+    if (reason != REASON_DONE)
+        return reason;
+    struct trust mild = *trust;
+    mild.crl_strict = false;
+    const struct x509_svid_check check = {
+        .chain = peer->chain->ders,
+        .trust = &mild,
+        .rules = rules,
+        .now_ms = clamp_to_validity(peer, now_ms),
+    };
+    struct x509_svid_facts facts;
+    if (x509_svid_verify(&check, &facts, &reason, err) < 0)
+        return reason;
+    spiffe_id_done(&facts.id);
+    return REASON_DONE;
+}
+
+/* ----------------------------------------------------------------------------------- sharing -- */
 
 struct peer_cert *peer_cert_ref(struct peer_cert *peer)
 {
@@ -84,6 +144,8 @@ void peer_cert_unref(struct peer_cert *peer)
 {
     if (peer == NULL || !refcount_put(&peer->refs))
         return;
+    sk_CRYPTO_BUFFER_pop_free(peer->chain->ders, CRYPTO_BUFFER_free);
+    free(peer->chain);
     spiffe_id_done(&peer->id);
     free(peer);
 }

@@ -14,15 +14,16 @@
 #include "reason.h"
 #include "refcount.h"
 #include "spiffe_id.h"
-#include "trust_bundle.h"
+#include "trust.h"
 
 /*
  * A verified peer. Immutable, shared by reference count: sessions keep it for their access-log
  * line.
  */
 struct peer_cert {
-    struct refcount refs; /* private */
-    struct spiffe_id id;
+    struct refcount refs;          /* private */
+    struct peer_cert_chain *chain; /* private: what it presented, to be verified again */
+    struct spiffe_id id;           /* as the certificate says it, alias or not */
     /* Of the whole path, wall clock: the latest start and the earliest end. */
     int64_t not_before_ms;
     int64_t not_after_ms;
@@ -39,8 +40,7 @@ struct peer_cert_der {
 struct peer_cert_check {
     const struct peer_cert_der *chain; /* leaf first */
     size_t num_certs;
-    struct trust_bundle *const *bundles; /* one for each trust domain that we trust */
-    size_t num_bundles;
+    const struct trust *trust;
     struct cert_rules rules;
     int64_t now_ms; /* wall clock */
 };
@@ -68,8 +68,24 @@ struct peer_cert_check {
  *                      without clientAuth (X.509-SVID 4.4 wants both)
  *   CERT_NOT_YET_VALID a certificate of the path, leaf first, starts after now_ms
  *   CERT_EXPIRED       a certificate of the path, leaf first, ended before now_ms
+ *   CERT_REVOKED       a certificate of the path, leaf first, is on a revocation list of its issuer
+ *   CRL_EXPIRED        trust->crl_strict is set, and none of its issuer's lists is of now
  */
 struct peer_cert *peer_cert_verify(const struct peer_cert_check *check, enum reason *reason,
+                                   struct err *err);
+
+/*
+ * Verifies the same chain again, by what is trusted now: REASON_DONE, or the first of the reasons
+ * above that applies, with *err. For connections that outlast a change of trust. The time is judged
+ * more mildly: whose certificates have ended less than grace_ms ago may stay, a clock that was set
+ * back makes nobody untrusted, and neither does a revocation list that has expired.
+ */
+enum reason peer_cert_recheck(const struct peer_cert *peer, const struct trust *trust,
+                              const struct cert_rules *rules, int64_t now_ms, int64_t grace_ms,
+                              struct err *err);
+
+/* The part of it that needs no signatures: CERT_EXPIRED, or REASON_DONE. */
+enum reason peer_cert_recheck_time(const struct peer_cert *peer, int64_t now_ms, int64_t grace_ms,
                                    struct err *err);
 
 struct peer_cert *peer_cert_ref(struct peer_cert *peer); /* returns `peer` */

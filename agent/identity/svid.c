@@ -145,10 +145,10 @@ static int check_rules(const struct svid *svid, struct trust_bundle *bundle,
                        const struct cert_rules *rules, int64_t now_ms, struct err *err)
 {
     static const struct cert_rules STRICT = {0};
+    const struct trust trust = {.bundles = &bundle, .num_bundles = 1};
     const struct x509_svid_check check = {
         .chain = svid->chain,
-        .bundles = &bundle,
-        .num_bundles = 1,
+        .trust = &trust,
         .rules = rules == NULL ? &STRICT : rules,
         .now_ms = now_ms,
     };

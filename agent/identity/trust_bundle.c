@@ -233,6 +233,20 @@ bool trust_bundle_contains(const struct trust_bundle *whole, const struct trust_
     return true;
 }
 
+bool trust_bundle_is_same(const struct trust_bundle *a, const struct trust_bundle *b)
+{
+    return a == b || (trust_bundle_contains(a, b) && trust_bundle_contains(b, a));
+}
+
+int64_t trust_bundle_first_end_ms(const struct trust_bundle *bundle)
+{
+    int64_t first_ms = INT64_MAX;
+    for (size_t i = 0; i < bundle->num_roots; i++)
+        if (bundle->roots[i].not_after_ms < first_ms)
+            first_ms = bundle->roots[i].not_after_ms;
+    return first_ms;
+}
+
 X509 *trust_bundle_root_get(const struct trust_bundle *bundle, size_t index)
 {
     assert(index < bundle->num_roots);

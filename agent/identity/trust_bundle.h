@@ -53,6 +53,12 @@ int64_t trust_bundle_not_after_ms(const struct trust_bundle *bundle, size_t inde
 /* The DER of root number `index`, lent until the last unref. */
 const uint8_t *trust_bundle_der(const struct trust_bundle *bundle, size_t index, size_t *len);
 
+/* The moment at which the first of its roots ends, wall clock. */
+int64_t trust_bundle_first_end_ms(const struct trust_bundle *bundle);
+
+/* The same roots; the names of the trust domains are not compared. */
+bool trust_bundle_is_same(const struct trust_bundle *a, const struct trust_bundle *b);
+
 /* True when every root of `part` is in `whole`. */
 bool trust_bundle_contains(const struct trust_bundle *whole, const struct trust_bundle *part);
 

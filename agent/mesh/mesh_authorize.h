@@ -16,7 +16,14 @@ struct mesh_peer {
     const char *
         principal; /* SPIFFE ID without its scheme, "td/ns/x/sa/y"; whatever the form of its path */
     const char *trust_domain;
-    const char *namespace_;      /* NULL where the path does not have Istio's form */
+    /* When the peer is of our own trust domain, by whatever name: its name and its aliases. A
+     * policy's pattern of principals matches when it matches under any of them. Else NULL and 0. */
+    const char *own_trust_domain;
+    const char *const *aliases;
+    size_t num_aliases;
+    /* NULL where the path does not have Istio's form, and for peers of other trust domains: a
+     * namespace of theirs is not ours, so policies name such peers by their principal only. */
+    const char *namespace_;
     const char *service_account; /* NULL likewise */
 };
 

@@ -1,6 +1,10 @@
 #include "mesh_match.h"
 
+#include <stdio.h>
 #include <string.h>
+
+/* A SPIFFE ID is at most 2048 bytes, and another name of its trust domain 255. */
+enum { PRINCIPAL_MAX = 2048 + 256 };
 
 /* ------------------------------------------------------------------------------- values -- */
 
@@ -30,6 +34,33 @@ static bool any_pattern(const struct mesh_pattern_list *list, const char *text)
         if (pattern_matches(&list->values[i], text))
             return true;
     return false;
+}
+
+static bool matches_under(const struct mesh_pattern_list *list, const struct mesh_peer *peer,
+                          const char *trust_domain)
+{
+    char principal[PRINCIPAL_MAX];
+    const char *path = peer->principal + strcspn(peer->principal, "/");
+    int len = snprintf(principal, sizeof(principal), "%s%s", trust_domain, path);
+    return len < PRINCIPAL_MAX && any_pattern(list, principal);
+}
+
+/*
+ * Some of the patterns match the principal, with the trust domain that the certificate claims or any
+ * other name of it.
+ */
+static bool any_principal(const struct mesh_pattern_list *list, const struct mesh_peer *peer)
+{
+    if (peer == NULL || peer->principal == NULL || list->num == 0)
+        return false;
+    if (any_pattern(list, peer->principal))
+        return true;
+    if (peer->num_aliases == 0)
+        return false;
+    bool found = matches_under(list, peer, peer->own_trust_domain);
+    for (size_t i = 0; i < peer->num_aliases && !found; i++)
+        found = matches_under(list, peer, peer->aliases[i]);
+    return found;
 }
 
 /* The trust domain is not looked at, as in the field. */
@@ -67,6 +98,12 @@ static bool patterns_pass(const struct mesh_pattern_list *positive,
                           const struct mesh_pattern_list *negative, const char *text)
 {
     return (positive->num == 0 || any_pattern(positive, text)) && !any_pattern(negative, text);
+}
+
+static bool principals_pass(const struct mesh_pattern_list *positive,
+                            const struct mesh_pattern_list *negative, const struct mesh_peer *peer)
+{
+    return (positive->num == 0 || any_principal(positive, peer)) && !any_principal(negative, peer);
 }
 
 static bool accounts_pass(const struct mesh_account_list *positive,
@@ -111,8 +148,7 @@ static bool match_passes(const struct mesh_match *match, const struct mesh_acces
            cidrs_pass(&match->destination_ips, &match->not_destination_ips, &access->target.ip) &&
            patterns_pass(&match->namespaces, &match->not_namespaces,
                          peer == NULL ? NULL : peer->namespace_) &&
-           patterns_pass(&match->principals, &match->not_principals,
-                         peer == NULL ? NULL : peer->principal) &&
+           principals_pass(&match->principals, &match->not_principals, peer) &&
            accounts_pass(&match->service_accounts, &match->not_service_accounts, peer);
 }
 

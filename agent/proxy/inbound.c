@@ -1,7 +1,7 @@
 #include "inbound.h"
 
 #include "dial.h"
-#include "mesh_authorize.h"
+#include "identity.h"
 #include "proxy_state.h"
 
 void inbound_identify(struct session *session)
@@ -27,6 +27,40 @@ static bool inbound_is_own_address(const struct mesh_workload *local, const stru
     return false;
 }
 
+/*
+ * What policies see of a peer. One of another trust domain has a principal and nothing else: its
+ * namespaces and service accounts are not the ones that our policies mean.
+ */
+static void inbound_fill_peer(const struct session *session, struct mesh_peer *peer)
+{
+    const struct spiffe_id *id = &session->peer->id;
+    const struct trust *trust = identity_trust(tls_context_identity(session->tls));
+    *peer = (struct mesh_peer){.principal = id->principal, .trust_domain = id->trust_domain};
+    if (!trust_is_own_domain(trust, id->trust_domain))
+        return;
+    peer->own_trust_domain = trust_bundle_trust_domain(trust->bundles[0]);
+    peer->aliases = trust->aliases;
+    peer->num_aliases = trust->num_aliases;
+    peer->namespace_ = id->ns;
+    peer->service_account = id->sa;
+}
+
+void inbound_authorize(const struct session *session, const struct mesh_snapshot *snapshot,
+                       const struct mesh_workload *local, struct mesh_verdict *verdict)
+{
+    struct mesh_peer peer;
+    if (session->peer != NULL)
+        inbound_fill_peer(session, &peer);
+    const struct mesh_access access = {
+        .destination = local,
+        .peer = session->peer != NULL ? &peer : NULL,
+        .source_ip = session->source_addr.ip,
+        .target = session->target_addr,
+        .strict = session->proxy->options.strict,
+    };
+    mesh_authorize(snapshot, &access, verdict);
+}
+
 enum reason inbound_admit(struct session *session, const char **detail)
 {
     const struct proxy *proxy = session->proxy;
@@ -39,22 +73,8 @@ enum reason inbound_admit(struct session *session, const char **detail)
         *detail = "discovery does not give this address to this pod";
         return REASON_WRONG_DESTINATION;
     }
-    const struct spiffe_id *id = session->peer != NULL ? &session->peer->id : NULL;
-    const struct mesh_peer peer = {
-        .principal = id != NULL ? id->principal : NULL,
-        .trust_domain = id != NULL ? id->trust_domain : NULL,
-        .namespace_ = id != NULL ? id->ns : NULL,
-        .service_account = id != NULL ? id->sa : NULL,
-    };
-    const struct mesh_access access = {
-        .destination = session->destination,
-        .peer = id != NULL ? &peer : NULL,
-        .source_ip = session->source_addr.ip,
-        .target = session->target_addr,
-        .strict = proxy->options.strict,
-    };
     struct mesh_verdict verdict;
-    mesh_authorize(session->snapshot, &access, &verdict);
+    inbound_authorize(session, session->snapshot, session->destination, &verdict);
     session->policy = verdict.policy;
     return verdict.allowed ? REASON_DONE : verdict.reason;
 }

@@ -5,10 +5,18 @@
 #ifndef REMORA_INBOUND_H
 #define REMORA_INBOUND_H
 
+#include "mesh_authorize.h"
 #include "session.h"
 
 /* Fills in source and destination workload from the session's snapshot, for labels and for the decision. */
 void inbound_identify(struct session *session);
+
+/*
+ * What the policies of `snapshot` say of this session, whose target_addr is known, when `local` is this pod in it. Nothing of the
+ * session changes.
+ */
+void inbound_authorize(const struct session *session, const struct mesh_snapshot *snapshot,
+                       const struct mesh_workload *local, struct mesh_verdict *verdict);
 
 /*
  * May this session reach session->target_addr? REASON_DONE, or why not, with *detail in words (static, or lent by the session).

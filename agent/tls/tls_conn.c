@@ -139,9 +139,10 @@ int64_t tls_conn_now_ms(const struct tls_conn *conn)
 
 bool tls_conn_expects(const struct tls_conn *conn, const char *uri, const char **first, size_t *num)
 {
+    const struct trust *trust = identity_trust(tls_context_identity(conn->context));
     const char *expected = conn->expected;
     for (size_t i = 0; i < conn->num_expected; i++) {
-        if (strcmp(expected, uri) == 0)
+        if (trust_is_same_id(trust, expected, uri))
             return true;
         expected += strlen(expected) + 1;
     }

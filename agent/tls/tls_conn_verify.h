@@ -13,7 +13,7 @@
 int64_t tls_conn_now_ms(const struct tls_conn *conn);
 
 /*
- * Whether `uri` is among the expected identities; if not, the first of them, lent, and how many
+ * Whether `uri`, or the same under an alias of our trust domain, is among the expected identities; if not, the first of them, lent, and how many
  * there are.
  */
 bool tls_conn_expects(const struct tls_conn *conn, const char *uri, const char **first,

@@ -15,13 +15,13 @@ static struct peer_cert *verify_ders(const struct tls_conn *conn, const struct p
                                      size_t num, enum reason *reason, struct err *err)
 {
     struct tls_context *context = tls_conn_context(conn);
-    struct peer_cert_check check = {
+    const struct peer_cert_check check = {
         .chain = ders,
         .num_certs = num,
+        .trust = identity_trust(tls_context_identity(context)),
         .rules = *tls_context_rules(context),
         .now_ms = tls_conn_now_ms(conn),
     };
-    check.bundles = identity_bundles(tls_context_identity(context), &check.num_bundles);
     return peer_cert_verify(&check, reason, err);
 }
 

@@ -38,12 +38,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
         bundle = trust_bundle_new_pem("td", FUZZ_ROOT_PEM, strlen(FUZZ_ROOT_PEM), NULL);
     assert(bundle != NULL);
 
+    const struct trust trust = {.bundles = &bundle, .num_bundles = 1};
     struct peer_cert_der ders[NUM_CERTS_MAX];
     const struct peer_cert_check check = {
         .chain = ders,
         .num_certs = split(bytes, len, ders),
-        .bundles = &bundle,
-        .num_bundles = 1,
+        .trust = &trust,
         .rules = {.legacy_key_usage = len % 3 == 0},
         .now_ms = NOW_MS,
     };

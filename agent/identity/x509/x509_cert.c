@@ -43,6 +43,15 @@ int x509_cert_times(const X509 *cert, int64_t *not_before_ms, int64_t *not_after
     return result;
 }
 
+int x509_cert_time_ms(const ASN1_TIME *time, int64_t *ms)
+{
+    ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
+    int result = epoch == NULL ? -1 : to_ms(epoch, time, ms);
+    ASN1_TIME_free(epoch);
+    ERR_clear_error();
+    return result;
+}
+
 static void hex(const uint8_t *bytes, size_t len, char *out)
 {
     static const char DIGITS[] = "0123456789abcdef";

@@ -23,6 +23,9 @@ X509 *x509_cert_parse(CRYPTO_BUFFER *der);
 /* Start and end of validity in ms, wall clock. -1 when either cannot be read. */
 int x509_cert_times(const X509 *cert, int64_t *not_before_ms, int64_t *not_after_ms);
 
+/* Seconds since 1970 in ms. -1 when it cannot be read. */
+int x509_cert_time_ms(const ASN1_TIME *time, int64_t *ms);
+
 /* Both write text and NUL. */
 void x509_cert_serial(const X509 *cert, char out[CERT_SERIAL_TEXT_MAX]);
 void x509_cert_fingerprint(const uint8_t *der, size_t der_len, char out[CERT_FINGERPRINT_TEXT]);

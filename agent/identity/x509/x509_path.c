@@ -10,8 +10,7 @@
 
 enum { SUBJECT_TEXT = 96 };
 
-/* "leaf", "intermediate '/CN=x'", "root '/O=y'": which certificate of a path a message is about. */
-static const char *describe(const STACK_OF(X509) *path, size_t index, char *out, size_t size)
+const char *x509_path_describe(const STACK_OF(X509) *path, size_t index, char *out, size_t size)
 {
     if (index == 0) {
         snprintf(out, size, "the certificate");
@@ -139,12 +138,12 @@ STACK_OF(X509) *x509_path_find(STACK_OF(X509) *chain, const struct trust_bundle 
 
 int x509_path_check_strength(const STACK_OF(X509) *path, struct err *err)
 {
-    char which[SUBJECT_TEXT + 32];
+    char which[X509_PATH_WHICH_MAX];
     for (size_t i = 0; i + 1 < sk_X509_num(path); i++) {
         X509 *cert = sk_X509_value(path, i);
         if (x509_cert_check_key(cert, err) < 0 ||
             x509_cert_check_signature_algorithm(cert, err) < 0)
-            return err_prefix(err, "%s", describe(path, i, which, sizeof(which)));
+            return err_prefix(err, "%s", x509_path_describe(path, i, which, sizeof(which)));
     }
     return 0;
 }
@@ -164,15 +163,17 @@ static const char *duration(int64_t ms, char *out, size_t size)
     return out;
 }
 
+/* The seconds, too: they say by how much a clock is wrong. */
 static void set_time_err(const STACK_OF(X509) *path, size_t index, const char *verb, int64_t at_ms,
                          int64_t now_ms, struct err *err)
 {
-    char which[SUBJECT_TEXT + 32], how_long[32], when[CLOCK_TEXT_MAX];
+    char which[X509_PATH_WHICH_MAX], how_long[32], when[CLOCK_TEXT_MAX];
     bool is_past = at_ms <= now_ms;
-    err_set(err, ERR_TLS, "%s %s %s%s%s (%s); is a clock wrong?",
-            describe(path, index, which, sizeof(which)), verb, is_past ? "" : "in ",
-            duration(is_past ? now_ms - at_ms : at_ms - now_ms, how_long, sizeof(how_long)),
-            is_past ? " ago" : "", clock_format(at_ms, when));
+    int64_t off_ms = is_past ? now_ms - at_ms : at_ms - now_ms;
+    err_set(err, ERR_TLS, "%s %s %s%s%s (%lld s, at %s); is a clock wrong here or there?",
+            x509_path_describe(path, index, which, sizeof(which)), verb, is_past ? "" : "in ",
+            duration(off_ms, how_long, sizeof(how_long)), is_past ? " ago" : "",
+            (long long)(off_ms / 1000), clock_format(at_ms, when));
 }
 
 int x509_path_check_time(const STACK_OF(X509) *path, int64_t now_ms, int64_t *not_before_ms,
@@ -181,12 +182,12 @@ int x509_path_check_time(const STACK_OF(X509) *path, int64_t now_ms, int64_t *no
     *not_before_ms = INT64_MIN;
     *not_after_ms = INT64_MAX;
     for (size_t i = 0; i < sk_X509_num(path); i++) {
-        char which[SUBJECT_TEXT + 32];
+        char which[X509_PATH_WHICH_MAX];
         int64_t start_ms, end_ms;
         if (x509_cert_times(sk_X509_value(path, i), &start_ms, &end_ms) < 0) {
             *reason = REASON_CERT_MALFORMED;
             return err_set(err, ERR_TLS, "the validity of %s cannot be read",
-                           describe(path, i, which, sizeof(which)));
+                           x509_path_describe(path, i, which, sizeof(which)));
         }
         if (now_ms < start_ms) {
             *reason = REASON_CERT_NOT_YET_VALID;

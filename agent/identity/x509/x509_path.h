@@ -24,6 +24,11 @@
 STACK_OF(X509) *x509_path_find(STACK_OF(X509) *chain, const struct trust_bundle *bundle,
                                int64_t now_ms, struct err *err);
 
+enum { X509_PATH_WHICH_MAX = 128 };
+
+/* "the certificate", "the intermediate '/CN=x'", "the root '/O=y'". Returns `out`. */
+const char *x509_path_describe(const STACK_OF(X509) *path, size_t index, char *out, size_t size);
+
 /* Keys and signatures below the root. 0, or -1 with *err: the reason is then CERT_WEAK. */
 int x509_path_check_strength(const STACK_OF(X509) *path, struct err *err);
 

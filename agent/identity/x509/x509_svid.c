@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "x509_cert.h"
+#include "x509_crl.h"
 #include "x509_leaf.h"
 #include "x509_path.h"
 
@@ -70,16 +71,7 @@ static int check_size(const STACK_OF(CRYPTO_BUFFER) *chain, enum reason *reason,
     return 0;
 }
 
-static const struct trust_bundle *find_bundle(const struct x509_svid_check *check,
-                                              const char *trust_domain)
-{
-    for (size_t i = 0; i < check->num_bundles; i++)
-        if (strcmp(trust_bundle_trust_domain(check->bundles[i]), trust_domain) == 0)
-            return check->bundles[i];
-    return NULL;
-}
-
-/* What is wrong with the way to the root, or with the leaf's permissions, or with the time. */
+/* What is wrong with the way to the root, the leaf's permissions, the time, or what was revoked. */
 static int check_path(const struct x509_svid_check *check, STACK_OF(X509) *certs,
                       const struct trust_bundle *bundle, struct x509_svid_facts *facts,
                       enum reason *reason, struct err *err)
@@ -92,9 +84,10 @@ static int check_path(const struct x509_svid_check *check, STACK_OF(X509) *certs
         *reason = REASON_CERT_WEAK;
     else if (x509_leaf_check_usage(sk_X509_value(certs, 0), check->rules, err) < 0)
         *reason = REASON_CERT_KEY_USAGE;
-    else
-        result = x509_path_check_time(path, check->now_ms, &facts->not_before_ms,
-                                      &facts->not_after_ms, reason, err);
+    else if (x509_path_check_time(path, check->now_ms, &facts->not_before_ms, &facts->not_after_ms,
+                                  reason, err) == 0)
+        result = crl_set_check_path(check->trust->crls, path, check->trust->crl_strict,
+                                    check->now_ms, reason, err);
     sk_X509_pop_free(path, X509_free);
     return result;
 }
@@ -106,7 +99,7 @@ static int check_leaf_and_path(const struct x509_svid_check *check, STACK_OF(X50
         err_set(err, ERR_TLS, "the certificate of '%.200s' is a CA certificate", facts->id.uri);
         return refuse(reason, REASON_CERT_IS_CA);
     }
-    const struct trust_bundle *bundle = find_bundle(check, facts->id.trust_domain);
+    const struct trust_bundle *bundle = trust_find_bundle(check->trust, facts->id.trust_domain);
     if (bundle == NULL) {
         err_set(err, ERR_TLS,
                 "the certificate claims '%.160s'; we trust nobody of trust domain '%.160s'",

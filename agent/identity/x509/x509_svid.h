@@ -14,12 +14,11 @@
 #include "err.h"
 #include "reason.h"
 #include "spiffe_id.h"
-#include "trust_bundle.h"
+#include "trust.h"
 
 struct x509_svid_check {
     const STACK_OF(CRYPTO_BUFFER) *chain; /* DER, leaf first */
-    struct trust_bundle *const *bundles;
-    size_t num_bundles;
+    const struct trust *trust;
     const struct cert_rules *rules;
     int64_t now_ms;
 };

@@ -210,13 +210,11 @@ static void a_leaf_passes_the_checks_of_an_x509_svid(void **state)
         trust_bundle_new_pem("cluster.local", fixture->root.pem, strlen(fixture->root.pem), &err);
     assert_non_null(bundle);
     struct peer_cert_der chain = {der, (size_t)der_len};
-    struct peer_cert *peer =
-        peer_cert_verify(&(struct peer_cert_check){.chain = &chain,
-                                                   .num_certs = 1,
-                                                   .bundles = &bundle,
-                                                   .num_bundles = 1,
-                                                   .now_ms = CA_FIXTURE_NOW_MS},
-                         &reason, &err);
+    const struct trust trust = {.bundles = &bundle, .num_bundles = 1};
+    struct peer_cert *peer = peer_cert_verify(
+        &(struct peer_cert_check){
+            .chain = &chain, .num_certs = 1, .trust = &trust, .now_ms = CA_FIXTURE_NOW_MS},
+        &reason, &err);
     if (peer == NULL)
         fail_msg("%s", err.message);
     assert_string_equal(peer->id.uri, "spiffe://cluster.local/ns/shop/sa/frontend");

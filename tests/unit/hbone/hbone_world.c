@@ -274,7 +274,8 @@ struct tls_context *world_context(struct world *world, struct cert_built *leaf, 
     assert_non_null(svid);
     struct trust_bundle *bundle = trust_bundle_new_pem("cluster.local", root, strlen(root), &err);
     assert_non_null(bundle);
-    struct identity *identity = identity_new(svid, &bundle, 1, epoch, &err);
+    const struct trust trust = {.bundles = &bundle, .num_bundles = 1};
+    struct identity *identity = identity_new(svid, &trust, epoch, &err);
     assert_non_null(identity);
     struct tls_context *context = tls_context_new_mesh(identity, NULL, &err);
     assert_non_null(context);

@@ -189,16 +189,16 @@ static void an_identity_keeps_what_it_holds_alive(void **state)
     struct svid *svid = must_load(world->leaf);
     struct trust_bundle *bundle = bundle_of(world->root);
     struct err err = {0};
-    struct identity *identity = identity_new(svid, &bundle, 1, 7, &err);
+    const struct trust trust = {.bundles = &bundle, .num_bundles = 1};
+    struct identity *identity = identity_new(svid, &trust, 7, &err);
     assert_non_null(identity);
     svid_unref(svid);
     trust_bundle_unref(bundle);
 
     struct identity *again = identity_ref(identity);
     identity_unref(identity);
-    size_t num;
-    assert_ptr_equal(identity_bundles(again, &num)[0], bundle);
-    assert_int_equal(num, 1);
+    assert_ptr_equal(identity_trust(again)->bundles[0], bundle);
+    assert_int_equal(identity_trust(again)->num_bundles, 1);
     assert_int_equal(identity_epoch(again), 7);
     assert_string_equal(identity_id(again)->uri, ID);
     assert_int_equal(svid_num_certs(identity_svid(again)), 2);

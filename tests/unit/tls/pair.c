@@ -23,7 +23,8 @@ struct tls_context *pair_context(const struct cert_built *leaf, const char *root
     assert_non_null(bundles[0]);
     assert_non_null(bundles[1]);
     bool is_foreign = strcmp(svid_id(svid)->trust_domain, "td") != 0;
-    struct identity *identity = identity_new(svid, bundles, is_foreign ? 2 : 1, 1, &err);
+    const struct trust trust = {.bundles = bundles, .num_bundles = is_foreign ? 2 : 1};
+    struct identity *identity = identity_new(svid, &trust, 1, &err);
     assert_non_null(identity);
     struct tls_context *context = tls_context_new_mesh(identity, NULL, &err);
     if (context == NULL)

@@ -110,7 +110,8 @@ struct tls_context *ends_context(struct ends *ends, const struct cert_built *lea
     assert_non_null(svid);
     struct trust_bundle *bundle = trust_bundle_new_pem("cluster.local", roots, strlen(roots), &err);
     assert_non_null(bundle);
-    struct identity *identity = identity_new(svid, &bundle, 1, 1, &err);
+    const struct trust trust = {.bundles = &bundle, .num_bundles = 1};
+    struct identity *identity = identity_new(svid, &trust, 1, &err);
     assert_non_null(identity);
     struct tls_context *context = tls_context_new_mesh(identity, NULL, &err);
     assert_non_null(context);

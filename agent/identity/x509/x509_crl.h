@@ -1,0 +1,45 @@
+/*
+ * One certificate revocation list. Private to identity.
+ */
+#ifndef REMORA_X509_CRL_H
+#define REMORA_X509_CRL_H
+
+#include <openssl/base.h>
+#include <openssl/pool.h>
+#include <openssl/x509.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "crl_set.h"
+#include "err.h"
+#include "reason.h"
+
+struct x509_crl;
+
+/* Takes a reference to `der`. NULL: *err says what is wrong with it. */
+struct x509_crl *x509_crl_new(CRYPTO_BUFFER *der, struct err *err);
+
+struct x509_crl *x509_crl_ref(struct x509_crl *crl);
+void x509_crl_unref(struct x509_crl *crl);
+
+bool x509_crl_is_same(const struct x509_crl *a, const struct x509_crl *b);
+void x509_crl_info(const struct x509_crl *crl, struct crl_info *info);
+
+/*
+ * Whether `issuer` signed this list: by name, then by signature, which is verified once for a key.
+ * That the issuer's key usage permits cRLSign is not asked: a list that its key has signed is its
+ * word, and to ignore it would be the more dangerous mistake.
+ */
+bool x509_crl_is_issued_by(struct x509_crl *crl, X509 *issuer);
+
+bool x509_crl_has(const struct x509_crl *crl, const X509 *cert);
+
+/*
+ * What the lists of a set (NULL: none) say of a path, leaf to root. 0, or -1 with *reason
+ * (CERT_REVOKED, and if `strict` CRL_EXPIRED) and *err.
+ */
+int crl_set_check_path(const struct crl_set *set, const STACK_OF(X509) *path, bool strict,
+                       int64_t now_ms, enum reason *reason, struct err *err);
+
+#endif
