@@ -60,7 +60,8 @@ struct xds_source_stats {
     uint64_t num_rejected[XDS_NUM_TYPES];
     uint64_t num_acks;
     uint64_t num_nacks;
-    uint64_t num_bytes; /* of answers */
+    uint64_t num_answers[XDS_NUM_TYPES]; /* messages of a type of ours */
+    uint64_t num_bytes[XDS_NUM_TYPES];   /* of these messages */
     uint64_t num_snapshots;
     uint64_t num_asked; /* names that workers asked for and that were not subscribed */
     uint64_t num_expired;
