@@ -1,6 +1,6 @@
 /*
  * Host names to addresses, by the system's resolver (getaddrinfo on a thread of libuv's pool). For
- * the control loop: the data path never resolves a name.
+ * the control loop; the data path asks net_names, which remembers.
  */
 #ifndef REMORA_NET_RESOLVE_H
 #define REMORA_NET_RESOLVE_H
