@@ -76,6 +76,7 @@ static int decode_address(struct wds_object *object, const void *bytes, size_t l
         return decode_workload(object, from->workload, err);
     case ISTIO__WORKLOAD__ADDRESS__TYPE_SERVICE:
         return decode_service(object, from->service, err);
+    case ISTIO__WORKLOAD__ADDRESS__TYPE__NOT_SET:
     default:
         return err_set(err, ERR_INVALID, "address: is neither a workload nor a service");
     }

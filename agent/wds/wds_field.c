@@ -88,6 +88,7 @@ int wds_field_gateway(const char *field, const Istio__Workload__GatewayAddress *
         return gateway_hostname(field, from->hostname, gateway, err);
     case ISTIO__WORKLOAD__GATEWAY_ADDRESS__DESTINATION_ADDRESS:
         return gateway_address(field, from->address, gateway, err);
+    case ISTIO__WORKLOAD__GATEWAY_ADDRESS__DESTINATION__NOT_SET:
     default:
         return err_set(err, ERR_INVALID, "%s has no destination that is understood", field);
     }
