@@ -124,6 +124,45 @@ static void set_discovery(struct telemetry_hub *hub, const struct telemetry_cont
     set_labelled(hub, TABLE_DISCOVERY_LOADS, "failed", control->discovery_loads_failed);
 }
 
+static void set_xds_type(struct telemetry_hub *hub, const struct telemetry_xds_type *type)
+{
+    struct metrics_row *messages = metrics_row_get(hub->tables[TABLE_XDS_MESSAGES], &type->url);
+    metrics_row_set(messages, XDS_MESSAGES, (int64_t)type->num_messages);
+    metrics_row_set(messages, XDS_BYTES, (int64_t)type->num_bytes);
+    struct metrics_row *updates = metrics_row_get(hub->tables[TABLE_XDS_UPDATES], &type->name);
+    metrics_row_set(updates, XDS_UPDATES, (int64_t)type->num_updates);
+    metrics_row_set(updates, XDS_REJECTED, (int64_t)type->num_rejected);
+    set_labelled(hub, TABLE_XDS_RESOURCES, type->name, type->num_held);
+}
+
+static void set_xds_ends(struct telemetry_hub *hub, const struct telemetry_xds *xds)
+{
+    for (size_t i = 0; i < xds->num_ends; i++)
+        set_labelled(hub, TABLE_XDS_STREAM_ENDS, xds->ends[i].name, xds->ends[i].count);
+    for (size_t i = 0; i < xds->num_terminations; i++)
+        set_labelled(hub, TABLE_XDS_ENDS, xds->terminations[i].name, xds->terminations[i].count);
+}
+
+static void set_xds(struct telemetry_hub *hub, const struct telemetry_xds *xds)
+{
+    if (xds == NULL)
+        return;
+    struct metrics_row *row = row_of(hub, TABLE_XDS);
+    metrics_row_set(row, XDS_CONNECTED, xds->connected);
+    metrics_row_set(row, XDS_FROM_CACHE, xds->from_cache);
+    metrics_row_set(row, XDS_SUBSCRIPTIONS, (int64_t)xds->num_subscribed);
+    metrics_row_set(row, XDS_LAST_ANSWER, xds->last_answer_ms / 1000);
+    struct metrics_row *counts = row_of(hub, TABLE_XDS_COUNTS);
+    metrics_row_set(counts, XDS_ACKS, (int64_t)xds->num_acks);
+    metrics_row_set(counts, XDS_NACKS, (int64_t)xds->num_nacks);
+    metrics_row_set(counts, XDS_SNAPSHOTS, (int64_t)xds->num_snapshots);
+    metrics_row_set(counts, XDS_ASKED, (int64_t)xds->num_asked);
+    metrics_row_set(counts, XDS_EXPIRED, (int64_t)xds->num_expired);
+    set_xds_ends(hub, xds);
+    for (size_t i = 0; i < xds->num_types; i++)
+        set_xds_type(hub, &xds->types[i]);
+}
+
 static void set_logs(struct telemetry_hub *hub, const struct telemetry_control *control)
 {
     uint64_t dropped = hub->access_log == NULL ? 0 : access_log_dropped(hub->access_log);
@@ -146,6 +185,7 @@ int telemetry_hub_write(struct telemetry_hub *hub, const struct telemetry_contro
     set_process(hub);
     set_certificate(hub, control);
     set_discovery(hub, control);
+    set_xds(hub, control->xds);
     set_logs(hub, control);
     set_overflows(hub);
     return metrics_text_write(hub->metrics, format, out);

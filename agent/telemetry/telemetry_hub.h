@@ -42,6 +42,38 @@ struct telemetry_outcome {
     uint64_t count;
 };
 
+enum { TELEMETRY_XDS_TYPES_MAX = 4 };
+
+/* Of one type of the control plane's resources. */
+struct telemetry_xds_type {
+    const char *name; /* static storage, both */
+    const char *url;
+    uint64_t num_messages;
+    uint64_t num_bytes;
+    uint64_t num_updates; /* resources that were taken, and removals */
+    uint64_t num_rejected;
+    size_t num_held;
+};
+
+/* How it goes with the control plane's discovery. */
+struct telemetry_xds {
+    bool connected;
+    bool from_cache; /* what is in force was not confirmed by a server yet */
+    uint64_t num_acks;
+    uint64_t num_nacks;
+    uint64_t num_snapshots;
+    uint64_t num_asked;
+    uint64_t num_expired;
+    size_t num_subscribed;
+    int64_t last_answer_ms;
+    struct telemetry_xds_type types[TELEMETRY_XDS_TYPES_MAX];
+    size_t num_types;
+    const struct telemetry_outcome *ends; /* why streams ended */
+    size_t num_ends;
+    const struct telemetry_outcome *terminations; /* the same by Istio's reasons */
+    size_t num_terminations;
+};
+
 /* What the control thread knows at one moment. Instants are wall clock in milliseconds, 0: never or
  * none. */
 struct telemetry_control {
@@ -57,6 +89,7 @@ struct telemetry_control {
     size_t num_workloads;
     size_t num_services;
     size_t num_policies;
+    const struct telemetry_xds *xds; /* NULL: discovery is not the control plane's */
     uint64_t log_lines_dropped;
 };
 

@@ -16,6 +16,9 @@ static const char *const by_reporter[] = {"reporter"};
 static const char *const by_direction[] = {"direction"};
 static const char *const by_direction_and_reason[] = {"direction", "reason"};
 static const char *const by_direction_and_outcome[] = {"direction", "outcome"};
+static const char *const by_reason[] = {"reason"};
+static const char *const by_url[] = {"url"};
+static const char *const by_type[] = {"type"};
 static const char *const by_outcome[] = {"outcome"};
 static const char *const by_log[] = {"log"};
 static const char *const by_build[] = {"component", "tag"};
@@ -205,6 +208,90 @@ const struct metrics_spec telemetry_tables[NUM_TELEMETRY_TABLES] = {
                          "in force"}},
             .num_columns = 1,
             LABELS(by_outcome),
+            .max_rows = FEW,
+        },
+    [TABLE_XDS] =
+        {
+            .type = METRICS_GAUGE,
+            .columns =
+                {
+                    [XDS_CONNECTED] = {"remora_xds_connected",
+                                       "1 while a stream to the control plane stands"},
+                    [XDS_FROM_CACHE] = {"remora_xds_from_cache",
+                                        "1 while what is in force is the cache's and no control "
+                                        "plane has confirmed it"},
+                    [XDS_SUBSCRIPTIONS] = {"remora_xds_subscriptions",
+                                           "Names that the control plane is asked for"},
+                    [XDS_LAST_ANSWER] = {"remora_xds_last_answer_timestamp_seconds",
+                                         "When the control plane last sent anything; 0: never"},
+                },
+            .num_columns = 4,
+            .max_rows = 1,
+        },
+    [TABLE_XDS_COUNTS] =
+        {
+            .type = METRICS_COUNTER,
+            .columns =
+                {
+                    [XDS_ACKS] = {"remora_xds_acks", "Answers that were taken as a whole"},
+                    [XDS_NACKS] = {"remora_xds_nacks",
+                                   "Answers of which something was rejected; the rest was taken"},
+                    [XDS_SNAPSHOTS] = {"remora_xds_snapshots",
+                                       "Versions of the mesh that came into force"},
+                    [XDS_ASKED] = {"remora_xds_asked",
+                                   "Destinations that connections made it necessary to ask for"},
+                    [XDS_EXPIRED] = {"remora_xds_expired",
+                                     "Subscriptions that ended because nothing used them"},
+                },
+            .num_columns = 5,
+            .max_rows = 1,
+        },
+    [TABLE_XDS_ENDS] =
+        {
+            .type = METRICS_COUNTER,
+            .columns = {{"istio_xds_connection_terminations",
+                         "Streams to the control plane that ended, by ztunnel's reasons"}},
+            .num_columns = 1,
+            LABELS(by_reason),
+            .max_rows = FEW,
+        },
+    [TABLE_XDS_STREAM_ENDS] =
+        {
+            .type = METRICS_COUNTER,
+            .columns = {{"remora_xds_stream_ends",
+                         "Streams to the control plane that ended, by reason"}},
+            .num_columns = 1,
+            LABELS(by_reason),
+            .max_rows = FEW,
+        },
+    [TABLE_XDS_MESSAGES] =
+        {
+            .type = METRICS_COUNTER,
+            .columns = {[XDS_MESSAGES] = {"istio_xds_message", "Messages from the control plane"},
+                        [XDS_BYTES] = {"istio_xds_message_bytes", "Bytes of these messages"}},
+            .num_columns = 2,
+            LABELS(by_url),
+            .max_rows = FEW,
+        },
+    [TABLE_XDS_UPDATES] =
+        {
+            .type = METRICS_COUNTER,
+            .columns = {[XDS_UPDATES] = {"remora_xds_updates",
+                                         "Resources that were taken from the control plane, and "
+                                         "removals"},
+                        [XDS_REJECTED] = {"remora_xds_rejected",
+                                          "Resources that could not be used; what was known "
+                                          "before them stays"}},
+            .num_columns = 2,
+            LABELS(by_type),
+            .max_rows = FEW,
+        },
+    [TABLE_XDS_RESOURCES] =
+        {
+            .type = METRICS_GAUGE,
+            .columns = {{"remora_xds_resources", "Resources of the control plane that are held"}},
+            .num_columns = 1,
+            LABELS(by_type),
             .max_rows = FEW,
         },
     [TABLE_LOG_DROPPED] =

@@ -21,6 +21,11 @@ enum {
     DISCOVERY_SERVICES,
     DISCOVERY_POLICIES,
 };
+/* Columns of TABLE_XDS, of TABLE_XDS_COUNTS and of the tables by type. */
+enum { XDS_CONNECTED, XDS_FROM_CACHE, XDS_SUBSCRIPTIONS, XDS_LAST_ANSWER };
+enum { XDS_ACKS, XDS_NACKS, XDS_SNAPSHOTS, XDS_ASKED, XDS_EXPIRED };
+enum { XDS_MESSAGES, XDS_BYTES };
+enum { XDS_UPDATES, XDS_REJECTED };
 /* Columns of TABLE_PROCESS. */
 enum { PROCESS_OPEN_FDS, PROCESS_MAX_FDS, PROCESS_RESIDENT_BYTES };
 
@@ -42,6 +47,13 @@ enum telemetry_table {
     TABLE_ROTATIONS, /* outcome */
     TABLE_DISCOVERY,
     TABLE_DISCOVERY_LOADS, /* outcome */
+    TABLE_XDS,
+    TABLE_XDS_COUNTS,
+    TABLE_XDS_ENDS,        /* reason, as Istio's proxies have it */
+    TABLE_XDS_STREAM_ENDS, /* reason */
+    TABLE_XDS_MESSAGES,    /* url */
+    TABLE_XDS_UPDATES,     /* type */
+    TABLE_XDS_RESOURCES,   /* type */
     TABLE_LOG_DROPPED,     /* log */
     TABLE_LOG_SUPPRESSED,
     TABLE_SERIES_OVERFLOWS,

@@ -11,6 +11,7 @@ static struct agent_config usual(void)
 {
     return (struct agent_config){
         .pod_name = "p",
+        .local_file = "",
         .workers = 1,
         .ipv6 = true,
         .outbound_port = 15001,
@@ -60,6 +61,21 @@ static void modes_follow_the_configuration(void **state)
     assert_true(options.refuse_unknown);
 }
 
+static void discovery_follows_the_configuration(void **state)
+{
+    struct agent_config config = usual();
+    config.discovery_timeout_ms = 5000;
+    struct proxy_options options = filled(&config);
+    assert_int_equal(options.discovery_timeout_ms, 5000);
+    assert_true(options.await_policies);
+    assert_false(options.pass_unanswered); /* the default of the enum is the safe one */
+    config.unanswered_destination = AGENT_UNANSWERED_PASSTHROUGH;
+    config.local_file = "/mesh.yaml";
+    options = filled(&config);
+    assert_false(options.await_policies);
+    assert_true(options.pass_unanswered);
+}
+
 static void workers_share_the_limit_and_the_ports(void **state)
 {
     struct agent_config config = usual();
@@ -83,6 +99,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(listeners_are_where_peers_expect_them),
         cmocka_unit_test(modes_follow_the_configuration),
+        cmocka_unit_test(discovery_follows_the_configuration),
         cmocka_unit_test(workers_share_the_limit_and_the_ports),
         cmocka_unit_test(parts_of_a_second_are_rounded_up),
     };

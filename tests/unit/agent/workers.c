@@ -46,6 +46,7 @@ static void set_up(struct fixture *fixture, unsigned num_workers)
                    .service_account = "sa",
                    .network = "",
                    .cluster_id = "c",
+                   .local_file = "",
                    .workers = num_workers,
                    .connect_timeout_ms = 1000,
                    .tls_timeout_ms = 1000,
