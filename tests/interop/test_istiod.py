@@ -1,0 +1,289 @@
+"""Agents whose control plane is a real istiod over a real Kubernetes API: certificates, discovery and policy. See docs/INTEROP.md."""
+
+import contextlib
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "harness"))
+
+import actors  # noqa: E402
+import istiod as istio  # noqa: E402
+from authority import Authority  # noqa: E402
+from cluster import Cluster  # noqa: E402
+from istio_mesh import IstioMesh  # noqa: E402
+from load import Load  # noqa: E402
+from pods import Node, require_root, wait_until  # noqa: E402
+
+ROTATING_TTL = "10s"  # the least that may be asked for
+ROTATIONS = 3
+TAKES_EFFECT_S = 15  # istiod gathers changes for 0.1 s and then pushes; an agent that asks anew does so each few seconds
+SECURITY = "security.istio.io/v1"
+
+
+class Case(unittest.TestCase):
+    """A cluster, istiod, and two pods with agents, client and server, for each class."""
+
+    agent_options = {}
+
+    @classmethod
+    def setUpClass(cls):
+        cls.node = cls.enterClassContext(Node())
+        try:
+            cls.cluster = Cluster(cls.node)
+            cls.cluster.start()
+            cls.istiod = istio.Istiod(cls.node, cls.cluster)
+            cls.istiod.install()
+            cls.start_istiod()
+            cls.cluster.namespace("demo")
+            cls.mesh = IstioMesh(cls.node, cls.cluster, cls.istiod)
+            cls.client, cls.server = cls.mesh.agent("client"), cls.mesh.agent("server")
+            cls.outsider = cls.node.pod("outsider")
+            cls.cluster.service_account("demo", "outsider")
+            cls.mesh.run(cls.outsider, "demo", "outsider")
+            cls.start_agents()
+        except BaseException:
+            cls.node.show_logs()
+            raise
+
+    @classmethod
+    def start_istiod(cls):
+        cls.istiod.start()
+
+    @classmethod
+    def start_agents(cls):
+        for agent in (cls.client, cls.server):
+            agent.capture()
+            agent.start(ready=False, **cls.agent_options)
+        for agent in (cls.client, cls.server):
+            agent.wait_ready(timeout_s=30)
+
+    def serve(self, pod, port=0):
+        return self.enterContext(actors.Server(pod.listen(port=port), actors.echo))
+
+    def echoes(self, connection, text=b"still here"):
+        connection.sendall(text)
+        self.assertEqual(actors.read_exactly(connection, len(text)), text)
+
+    def works(self, source, address, port):
+        """Whether a new connection from a pod to an address carries bytes there and back."""
+        try:
+            with source.connect(address, port) as connection:
+                self.echoes(connection)
+                return True
+        except (OSError, EOFError):
+            return False
+
+    def wait_works(self, source, address, port, works=True):
+        what = f"connections from {source.name} to {address} port {port} to {'work' if works else 'be refused'}"
+        wait_until(lambda: self.works(source, address, port) == works, what, TAKES_EFFECT_S)
+
+    def ends(self, connection):
+        """Whether a live connection comes to its end, by a reset or in order, without any byte of ours."""
+        connection.settimeout(TAKES_EFFECT_S)
+        try:
+            return connection.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
+    def rotations(self, agent):
+        """What its log says of each certificate that came into force."""
+        return [entry for entry in agent.log_lines() if entry["message"] == "certificate in force"]
+
+    def serials(self, agent):
+        return {entry["serial"] for entry in self.rotations(agent)}
+
+    def wait_rotations(self, agents, count):
+        """So many more certificates in force, in each of the agents."""
+        before = {agent: len(self.serials(agent)) for agent in agents}
+        wait_until(lambda: all(len(self.serials(agent)) >= before[agent] + count for agent in agents),
+                   f"{count} rotations of each agent", 30 * count)
+
+    def assert_no_failures(self, load):
+        self.assertGreater(load.connections, 10)
+        self.assertEqual(dict(load.failures), {})
+
+    @contextlib.contextmanager
+    def policy(self, kind, name, spec, namespace="demo"):
+        """Inside the block, the policy is in the cluster: an AuthorizationPolicy or a PeerAuthentication."""
+        plural = {"AuthorizationPolicy": "authorizationpolicies", "PeerAuthentication": "peerauthentications"}[kind]
+        self.cluster.create(SECURITY, plural, namespace, name, apiVersion=SECURITY, kind=kind, spec=spec)
+        try:
+            yield
+        finally:
+            self.cluster.delete(SECURITY, plural, namespace, name)
+
+
+class Certificates(Case):
+    """CreateCertificate, with istiod's own authority; istiod has the API review every token."""
+
+    agent_options = {"cert_ttl": ROTATING_TTL}
+
+    def test_each_pod_gets_the_identity_of_its_service_account(self):
+        for agent in (self.client, self.server):
+            self.assertEqual(self.rotations(agent)[0]["identity"], f"spiffe://cluster.local/ns/demo/sa/{agent.name}")
+
+    def test_rotations_under_load_cost_no_connection(self):
+        server = self.serve(self.server.pod)
+        with Load(self.client.pod, self.server.pod.ipv4, server.port) as load:
+            self.wait_rotations((self.client, self.server), ROTATIONS)
+        self.assert_no_failures(load)
+
+    def test_a_token_for_another_audience_is_refused_and_the_next_one_heals(self):
+        self.addCleanup(self.client.write_token)
+        since = len(self.client.process.log())
+        self.client.write_token(audience="somebody-else")
+        self.client.process.wait_log('"attempt to get a certificate failed"', since=since, timeout_s=30)
+        self.client.write_token()
+        self.wait_rotations((self.client,), 1)
+
+    def test_a_certificate_of_another_identity_is_not_taken(self):
+        self.addCleanup(self.client.write_token)
+        since = len(self.client.process.log())
+        self.cluster.service_account("demo", "impostor")
+        self.client.write_token(account="impostor")
+        self.client.process.wait_log('"attempt to get a certificate failed"', since=since, timeout_s=30)
+        self.client.write_token()
+        self.wait_rotations((self.client,), 1)
+        self.assertEqual({entry["identity"] for entry in self.rotations(self.client)}, {self.client.identity})
+
+
+class PluggedAuthority(Case):
+    """istiod signs with an intermediate of an authority that the operator brings and changes."""
+
+    agent_options = {"cert_ttl": ROTATING_TTL}
+
+    @classmethod
+    def start_istiod(cls):
+        cls.old = Authority(cls.node.folder, name="old-root")
+        cls.old_issuer = Authority(cls.node.folder, name="old-issuer", parent=cls.old)
+        cls.istiod.plug_authority(cls.old_issuer, [cls.old])
+        super().start_istiod()
+
+    def plug(self, issuer, roots):
+        since = len(self.istiod.process.log())
+        self.istiod.plug_authority(issuer, roots)
+        self.istiod.process.wait_log("updated its key and certs accordingly", since=since, timeout_s=30)
+        expected = "".join(root.root_pem for root in roots)
+        wait_until(lambda: self.istiod.mount_root().strip() == expected.strip(), "istiod to publish the new roots", 30)
+        self.wait_rotations((self.client, self.server), 2)
+
+    def test_the_roots_rotate_under_load_and_cost_no_connection(self):
+        new = Authority(self.node.folder, name="new-root")
+        new_issuer = Authority(self.node.folder, name="new-issuer", parent=new)
+        server = self.serve(self.server.pod)
+        with Load(self.client.pod, self.server.pod.ipv4, server.port) as load:
+            self.plug(self.old_issuer, [self.old, new])
+            self.plug(new_issuer, [self.old, new])
+            self.plug(new_issuer, [new])
+            for agent in (self.client, self.server):
+                wait_until(lambda agent=agent: self.rotations(agent)[-1]["roots"] == 1, f"{agent.name} to forget the old root", 30)
+        self.assert_no_failures(load)
+
+
+class Discovery(Case):
+    """Pods, services and endpoints as they are made, changed and deleted through the API."""
+
+    def last_session(self, agent, port):
+        return agent.sessions(port)[-1]
+
+    def test_pods_reach_one_another_through_tunnels(self):
+        server = self.serve(self.server.pod)
+        self.assertTrue(self.works(self.client.pod, self.server.pod.ipv4, server.port))
+        session = self.last_session(self.server, server.port)
+        self.assertEqual(session["src.identity"], self.client.identity)
+
+    def test_a_service_is_reached_by_its_address_and_follows_its_endpoints(self):
+        vip = "198.19.0.10"
+        server = self.serve(self.server.pod)
+        other = self.mesh.agent("other", service_account="other")
+        other.capture()
+        other.start()
+        other_server = self.serve(other.pod, server.port)
+        self.cluster.service("demo", "web", vip, {80: server.port}, {"app": "server"})
+        self.cluster.endpoint_slice("demo", "web", {80: server.port}, {"server": self.server.pod.ipv4})
+        self.wait_works(self.client.pod, vip, 80)
+        self.assertGreater(server.num_accepted, 0)
+        # The server's pod leaves the service, the other one joins it.
+        self.cluster.patch("v1", "services", "demo", "web", {"spec": {"selector": {"app": "other"}}})
+        wait_until(lambda: self.works(self.client.pod, vip, 80) and other_server.num_accepted > 0,
+                   "the new endpoint to get connections", 60)
+
+    def test_what_is_not_in_the_mesh_is_reached_in_clear(self):
+        server = self.serve(self.outsider)
+        self.assertTrue(self.works(self.client.pod, self.outsider.ipv4, server.port))
+
+    def test_a_pod_that_comes_after_it_was_asked_for_is_found(self):
+        late = self.node.pod("late")
+        server = self.serve(late)
+        self.assertTrue(self.works(self.client.pod, late.ipv4, server.port), "an address that nobody knows")
+        self.cluster.service_account("demo", "late")
+        agent = self.mesh.adopt(late)
+        agent.capture()
+        agent.start()
+        self.wait_works(self.client.pod, late.ipv4, server.port)
+        self.assertEqual(self.last_session(agent, server.port)["src.identity"], self.client.identity)
+
+    def test_istiod_may_be_away_and_what_changed_meanwhile_is_learnt(self):
+        server = self.serve(self.server.pod)
+        with Load(self.client.pod, self.server.pod.ipv4, server.port) as load:
+            self.istiod.stop()
+            self.assertTrue(self.works(self.client.pod, self.server.pod.ipv4, server.port))
+            spec = {"action": "DENY", "rules": [{"to": [{"operation": {"ports": ["9999"]}}]}]}
+            with self.policy("AuthorizationPolicy", "while-away", spec):
+                self.istiod.start()
+                blocked = self.serve(self.server.pod, 9999)
+                self.wait_works(self.client.pod, self.server.pod.ipv4, blocked.port, works=False)
+        self.assert_no_failures(load)
+
+
+class Policy(Case):
+    """AuthorizationPolicy and PeerAuthentication take effect on traffic that is under way."""
+
+    agent_options = {"inbound_mode": "permissive"}
+
+    def select(self, agent, **spec):
+        return {"selector": {"matchLabels": {"app": agent.name}}, **spec}
+
+    def test_deny_ends_what_is_under_way_and_refuses_what_comes(self):
+        server = self.serve(self.server.pod)
+        connection = self.enterContext(self.client.pod.connect(self.server.pod.ipv4, server.port))
+        self.echoes(connection)
+        principal = self.client.identity.removeprefix("spiffe://")
+        spec = self.select(self.server, action="DENY", rules=[{"from": [{"source": {"principals": [principal]}}]}])
+        with self.policy("AuthorizationPolicy", "deny-client", spec):
+            self.assertTrue(self.ends(connection))
+            self.assertFalse(self.works(self.client.pod, self.server.pod.ipv4, server.port))
+            self.assertIn("demo/deny-client", self.server.access_log(f":{server.port}.*deny-client"))
+        self.wait_works(self.client.pod, self.server.pod.ipv4, server.port)
+
+    def test_allow_leaves_what_it_allows_alone_and_refuses_all_others(self):
+        server = self.serve(self.server.pod)
+        connection = self.enterContext(self.client.pod.connect(self.server.pod.ipv4, server.port))
+        self.echoes(connection)
+        self.wait_works(self.outsider, self.server.pod.ipv4, server.port)
+        principal = self.client.identity.removeprefix("spiffe://")
+        spec = self.select(self.server, action="ALLOW", rules=[{"from": [{"source": {"principals": [principal]}}]}])
+        with self.policy("AuthorizationPolicy", "allow-client", spec):
+            self.wait_works(self.outsider, self.server.pod.ipv4, server.port, works=False)
+            self.echoes(connection)
+            self.assertTrue(self.works(self.client.pod, self.server.pod.ipv4, server.port))
+        self.wait_works(self.outsider, self.server.pod.ipv4, server.port)
+
+    def test_peer_authentication_strict_refuses_plaintext_and_leaves_tunnels_alone(self):
+        server = self.serve(self.server.pod)
+        tunnel = self.enterContext(self.client.pod.connect(self.server.pod.ipv4, server.port))
+        plain = self.enterContext(self.outsider.connect(self.server.pod.ipv4, server.port))
+        self.echoes(tunnel)
+        self.echoes(plain)
+        with self.policy("PeerAuthentication", "default", {"mtls": {"mode": "STRICT"}}):
+            self.assertTrue(self.ends(plain))
+            self.assertFalse(self.works(self.outsider, self.server.pod.ipv4, server.port))
+            self.echoes(tunnel)
+            self.assertTrue(self.works(self.client.pod, self.server.pod.ipv4, server.port))
+        self.wait_works(self.outsider, self.server.pod.ipv4, server.port)
+
+
+if __name__ == "__main__":
+    require_root()
+    unittest.main(verbosity=2)
