@@ -132,6 +132,12 @@ void crl_set_info(const struct crl_set *set, size_t index, struct crl_info *info
     x509_crl_info(set->crls[index], info);
 }
 
+const uint8_t *crl_set_der(const struct crl_set *set, size_t index, size_t *len)
+{
+    assert(index < crl_set_num(set));
+    return x509_crl_der(set->crls[index], len);
+}
+
 /* --------------------------------------------------------------------------------- judging -- */
 
 /* What the lists of one certificate's issuer say. */

@@ -52,4 +52,7 @@ struct crl_info {
 size_t crl_set_num(const struct crl_set *set); /* NULL: 0 */
 void crl_set_info(const struct crl_set *set, size_t index, struct crl_info *info);
 
+/* A list as it came, in DER, lent until the last unref. */
+const uint8_t *crl_set_der(const struct crl_set *set, size_t index, size_t *len);
+
 #endif

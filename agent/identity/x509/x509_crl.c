@@ -317,6 +317,12 @@ void x509_crl_unref(struct x509_crl *crl)
     free(crl);
 }
 
+const uint8_t *x509_crl_der(const struct x509_crl *crl, size_t *len)
+{
+    *len = CRYPTO_BUFFER_len(crl->der);
+    return CRYPTO_BUFFER_data(crl->der);
+}
+
 bool x509_crl_is_same(const struct x509_crl *a, const struct x509_crl *b)
 {
     return a == b || compare_bytes(CRYPTO_BUFFER_data(a->der), CRYPTO_BUFFER_len(a->der),

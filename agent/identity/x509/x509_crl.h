@@ -25,6 +25,7 @@ void x509_crl_unref(struct x509_crl *crl);
 
 bool x509_crl_is_same(const struct x509_crl *a, const struct x509_crl *b);
 void x509_crl_info(const struct x509_crl *crl, struct crl_info *info);
+const uint8_t *x509_crl_der(const struct x509_crl *crl, size_t *len); /* lent */
 
 /*
  * Whether `issuer` signed this list: by name, then by signature, which is verified once for a key.
