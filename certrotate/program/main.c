@@ -1,0 +1,72 @@
+/*
+ * remora-certrotate: certificates for programs that do their own TLS, and a look at certificates
+ * with the mesh's eyes. argv and configuration, then one of the two.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "certrotate.h"
+#include "certrotate_texts.h"
+
+static int print_and_free(struct buf *text, int rc)
+{
+    size_t len = buf_len(text);
+    bool written = rc == 0 && fwrite(buf_head(text), 1, len, stdout) == len && fflush(stdout) == 0;
+    buf_done(text);
+    return written ? CERTROTATE_DONE : CERTROTATE_FAILED;
+}
+
+static int fail(int status, const struct err *err)
+{
+    fprintf(stderr, "remora-certrotate: %s\n", err->message);
+    return status;
+}
+
+static int run(const struct certrotate_config *config)
+{
+    struct err err;
+    /* Keys are in this process's memory; they belong in no core file. */
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    if (log_init(config->log_level, config->log_format, &err) < 0)
+        return fail(CERTROTATE_FAILED, &err);
+    enum certrotate_exit status = certrotate_run(config, &err);
+    if (status == CERTROTATE_FAILED)
+        LOG_ERROR("certrotate", "cannot start", LOG_S("error", err.message));
+    log_done();
+    return status;
+}
+
+static int dispatch(const struct options *options, const struct certrotate_config *config)
+{
+    struct buf text = {0};
+    if (config->help)
+        return print_and_free(&text, certrotate_texts_help(&text));
+    if (config->help_markdown)
+        return print_and_free(&text, certrotate_texts_markdown(&text));
+    if (config->version)
+        return print_and_free(&text,
+                              buf_append_str(&text, "remora-certrotate " REMORA_VERSION "\n"));
+    if (config->check_config)
+        return print_and_free(&text, options_report(options, &text));
+    return run(config);
+}
+
+static int rotate(int argc, char *const *argv)
+{
+    struct certrotate_config config;
+    struct err err;
+    struct options *options = certrotate_config_load(&config, argc, argv, environ, &err);
+    if (options == NULL)
+        return fail(CERTROTATE_USAGE, &err);
+    int status = dispatch(options, &config);
+    options_free(options);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    return rotate(argc, argv);
+}
