@@ -18,16 +18,28 @@ struct item {
     int references;
 };
 
-/* ------------------------------------------------------------------- failing allocations -- */
+/* ------------------------------------------------------- counted and failing allocations -- */
 
 static bool no_memory;
+static int num_allocated;
 
 void *__real_malloc(size_t len);
 void *__wrap_malloc(size_t len);
+void __real_free(void *memory);
+void __wrap_free(void *memory);
 
 void *__wrap_malloc(size_t len)
 {
-    return no_memory ? NULL : __real_malloc(len);
+    if (no_memory)
+        return NULL;
+    num_allocated++;
+    return __real_malloc(len);
+}
+
+void __wrap_free(void *memory)
+{
+    num_allocated -= memory != NULL;
+    __real_free(memory);
 }
 
 /* ---------------------------------------------------------------------------- the kinds -- */
@@ -281,6 +293,25 @@ static void without_memory_the_content_stays(void **state)
     check_nothing_is_owned();
 }
 
+/* Neighbours that are small together become one: what is left is at least a third full. */
+static void a_tree_that_has_shrunk_keeps_little(void **state)
+{
+    (void)state;
+    static struct model model;
+    make_items();
+    int before = num_allocated;
+    for (unsigned key = 0; key < NUM_KEYS; key++)
+        put(&model, key);
+    assert_true(num_allocated - before < NUM_KEYS / 13);
+    for (unsigned key = 0; key < NUM_KEYS; key++)
+        if (key % 10 != 0)
+            take_out(&model, key);
+    check(&model);
+    assert_true(num_allocated - before < NUM_KEYS / 10 / 5);
+    mesh_tree_done(&model.tree, &kind);
+    assert_int_equal(num_allocated, before);
+}
+
 static void an_empty_tree_has_nothing(void **state)
 {
     (void)state;
@@ -305,6 +336,7 @@ int main(void)
         cmocka_unit_test(copies_stay_as_they_were_in_whatever_order_they_end),
         cmocka_unit_test(the_first_of_many_that_equal_a_key_is_found),
         cmocka_unit_test(without_memory_the_content_stays),
+        cmocka_unit_test(a_tree_that_has_shrunk_keeps_little),
         cmocka_unit_test(an_empty_tree_has_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
