@@ -55,15 +55,10 @@ static bool outbound_has_time(const struct session *session)
 }
 
 /* What is decided by is of use: discovery on demand forgets what has not been for a while. */
-static void outbound_touch(const struct session *session)
+static void outbound_touch(const struct mesh_decision *decision)
 {
-    char name[MESH_NAME_TEXT_MAX];
-    if (!mesh_snapshot_is_on_demand(session->snapshot))
-        return;
-    mesh_name_of_address(session->proxy->options.network, &session->original_addr.ip, name);
-    const struct mesh_interest *interest = mesh_snapshot_answered(session->snapshot, name);
-    if (interest != NULL)
-        mesh_interest_touch(interest, (uint32_t)(clock_mono_ms() / 1000));
+    for (size_t i = 0; i < decision->num_used; i++)
+        mesh_interest_touch(decision->used[i], (uint32_t)(clock_mono_ms() / 1000));
 }
 
 static void outbound_decide(const struct session *session, struct mesh_decision *decision)
@@ -80,7 +75,7 @@ static void outbound_decide(const struct session *session, struct mesh_decision 
         .only_tunnels = session->only_tunnels,
     };
     mesh_decide(session->snapshot, &request, decision);
-    outbound_touch(session);
+    outbound_touch(decision);
 }
 
 static void outbound_act(struct session *session, const struct mesh_decision *decision);
@@ -88,11 +83,11 @@ static void outbound_act(struct session *session, const struct mesh_decision *de
 /* The attempt at session->target_addr failed with `reason`. Ends the session unless there is another endpoint to try. */
 static void outbound_attempt_failed(struct session *session, enum reason reason, const char *detail)
 {
-    bool another = session->service != NULL && session->num_tried < MESH_TRIED_MAX &&
-                   outbound_may_try_another(reason) && outbound_has_time(session);
+    bool another = session->num_tried < MESH_TRIED_MAX && outbound_may_try_another(reason) &&
+                   outbound_has_time(session);
     struct mesh_decision decision;
     if (another) {
-        session->tried[session->num_tried++] = session->target_addr;
+        session->tried[session->num_tried++] = session->attempt;
         outbound_decide(session, &decision);
         another = decision.kind == MESH_TUNNEL || decision.kind == MESH_PASSTHROUGH;
     }
@@ -230,7 +225,12 @@ static void outbound_act(struct session *session, const struct mesh_decision *de
     session->service = decision->service;
     session->destination = decision->workload;
     session->target_addr = decision->target;
+    session->attempt = decision->attempt;
     session->has_target = decision->kind == MESH_TUNNEL || decision->kind == MESH_PASSTHROUGH;
+    if (session->has_target && (decision->is_nested || decision->resolve != NULL)) {
+        session_close(session, REASON_UNSUPPORTED_DESTINATION, NULL);
+        return;
+    }
     switch (decision->kind) {
     case MESH_TUNNEL:
         session->destination_addr = decision->tunnel;
@@ -247,7 +247,7 @@ static void outbound_act(struct session *session, const struct mesh_decision *de
     case MESH_REFUSE:
         break;
     }
-    session_close(session, decision->reason, decision->detail);
+    session_close(session, decision->reason, decision->detail[0] != '\0' ? decision->detail : NULL);
 }
 
 static void outbound_start(struct session *session)

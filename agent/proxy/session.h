@@ -44,6 +44,7 @@ struct session {
     const char *policy;
     struct peer_cert *peer;  /* counted; NULL without mutual TLS */
     struct tls_context *tls; /* counted; whose identity was ours; NULL without mutual TLS */
+    uint64_t authorized_by;  /* inbound: by which policies (recheck.h); 0: not yet */
 
     struct stream *near;
     struct stream *far;
@@ -65,6 +66,7 @@ struct session {
     bool (*accept)(struct session *session); /* inbound: answers it; see inbound.h */
 
     /* Outbound: endpoints that failed, and whether one of them was to be reached by a tunnel. */
+    struct addr attempt; /* mesh_decision.attempt of the one under way */
     struct addr tried[MESH_TRIED_MAX];
     size_t num_tried;
     bool only_tunnels;
