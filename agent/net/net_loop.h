@@ -110,7 +110,8 @@ struct net_watch;
  * within 100 ms come as one call. Works by watching the directories on the way (inotify) and,
  * since some filesystems do not notify, by comparing stat results every `poll_ms` (at least 1).
  * on_change may also come when the content is as before (touched, written anew), and may free the
- * watch. A file that is not there is no error. NULL: see *err.
+ * watch. Of a directory, its entries are watched too; where the filesystem does not notify, only
+ * their coming and going is seen. A file that is not there is no error. NULL: see *err.
  */
 struct net_watch *net_watch_new(struct net_loop *loop, const char *path, uint64_t poll_ms,
                                 void (*on_change)(void *owner), void *owner, struct err *err);

@@ -109,7 +109,12 @@ int net_path_follow(struct net_path *out, const char *path)
             return -1;
         }
         if (!enter(&walk, name))
-            break;
+            return 0;
+    }
+    /* The path leads to a directory: all of its entries count. */
+    if (out->num_steps < NET_PATH_STEPS_MAX && add_step(out, walk.dir, "") < 0) {
+        net_path_done(out);
+        return -1;
     }
     return 0;
 }

@@ -19,7 +19,8 @@ enum {
 
 struct net_path_step {
     char *dir;  /* absolute, free of symlinks */
-    char *name; /* the entry in it; it need not exist */
+    char *name; /* the entry in it; it need not exist. "": all entries, of the directory that the
+                   path leads to */
     dev_t dir_dev;
     ino_t dir_ino; /* a directory made anew under the same name is another one */
 };

@@ -59,7 +59,7 @@ static void on_notice(uv_fs_event_t *handle, const char *filename, int events, i
 {
     struct notice *notice = handle->data;
     struct net_watch *watch = notice->watch;
-    bool ours = filename == NULL || strcmp(filename, notice->name) == 0;
+    bool ours = filename == NULL || notice->name[0] == '\0' || strcmp(filename, notice->name) == 0;
     if (status < 0 || !ours || watch->notified)
         return;
     watch->notified = true;

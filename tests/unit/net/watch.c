@@ -137,6 +137,30 @@ static void a_file_renamed_over_is_seen(void **state)
     await_change();
 }
 
+static void every_entry_of_a_directory_is_seen(void **state)
+{
+    make_dir("dir");
+    put("dir/one", "1");
+    start_watch("dir", NEVER_MS);
+    put("dir/one", "2");
+    await_change();
+    put("dir/two", "1");
+    await_change();
+    move("dir/two", "dir/three");
+    await_change();
+    assert_int_equal(unlinkat(root_fd, "dir/one", 0), 0);
+    await_change();
+}
+
+static void a_directory_that_is_made_later_is_watched_inside(void **state)
+{
+    start_watch("dir", NEVER_MS);
+    make_dir("dir");
+    await_change();
+    put("dir/one", "1");
+    await_change();
+}
+
 static void a_file_removed_and_made_again_is_seen(void **state)
 {
     put("file", "one");
@@ -289,6 +313,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LOOP_TEST(a_file_written_in_place_is_seen),
         LOOP_TEST(a_file_renamed_over_is_seen),
+        LOOP_TEST(every_entry_of_a_directory_is_seen),
+        LOOP_TEST(a_directory_that_is_made_later_is_watched_inside),
         LOOP_TEST(a_file_removed_and_made_again_is_seen),
         LOOP_TEST(a_swapped_symlink_on_the_way_is_seen),
         LOOP_TEST(an_absolute_symlink_is_followed),
