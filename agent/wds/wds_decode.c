@@ -71,12 +71,11 @@ static int decode_address(struct wds_object *object, const void *bytes, size_t l
         read_message(object, &istio__workload__address__descriptor, bytes, len, err);
     if (from == NULL)
         return err_prefix(err, "address");
-    switch (from->type_case) {
+    switch ((int)from->type_case) {
     case ISTIO__WORKLOAD__ADDRESS__TYPE_WORKLOAD:
         return decode_workload(object, from->workload, err);
     case ISTIO__WORKLOAD__ADDRESS__TYPE_SERVICE:
         return decode_service(object, from->service, err);
-    case ISTIO__WORKLOAD__ADDRESS__TYPE__NOT_SET:
     default:
         return err_set(err, ERR_INVALID, "address: is neither a workload nor a service");
     }

@@ -28,7 +28,7 @@ static int read_pattern(const Istio__Security__StringMatch *from, struct mesh_pa
                         struct err *err)
 {
     pattern->text = "";
-    switch (from->match_type_case) {
+    switch ((int)from->match_type_case) {
     case ISTIO__SECURITY__STRING_MATCH__MATCH_TYPE_EXACT:
         pattern->kind = MESH_EXACT;
         pattern->text = from->exact;
@@ -44,7 +44,6 @@ static int read_pattern(const Istio__Security__StringMatch *from, struct mesh_pa
     case ISTIO__SECURITY__STRING_MATCH__MATCH_TYPE_PRESENCE:
         pattern->kind = MESH_PRESENCE;
         return 0;
-    case ISTIO__SECURITY__STRING_MATCH__MATCH_TYPE__NOT_SET:
     default:
         return err_set(err, ERR_INVALID, "a pattern is of a kind that is not understood");
     }

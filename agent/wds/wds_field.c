@@ -83,12 +83,11 @@ int wds_field_gateway(const char *field, const Istio__Workload__GatewayAddress *
         return -1;
     if (gateway->hbone_mtls_port == 0)
         gateway->hbone_mtls_port = MESH_HBONE_PORT;
-    switch (from->destination_case) {
+    switch ((int)from->destination_case) {
     case ISTIO__WORKLOAD__GATEWAY_ADDRESS__DESTINATION_HOSTNAME:
         return gateway_hostname(field, from->hostname, gateway, err);
     case ISTIO__WORKLOAD__GATEWAY_ADDRESS__DESTINATION_ADDRESS:
         return gateway_address(field, from->address, gateway, err);
-    case ISTIO__WORKLOAD__GATEWAY_ADDRESS__DESTINATION__NOT_SET:
     default:
         return err_set(err, ERR_INVALID, "%s has no destination that is understood", field);
     }
