@@ -181,6 +181,7 @@ struct cert_source *file_source_new(struct net_loop *loop, const struct file_sou
     }
     source->base.ops = &OPS;
     source->base.name = "files";
+    source->base.speaks_for_trust_domain = true;
     source->loop = loop;
     source->deliver.run = on_deliver;
     source->deliver.owner = source;

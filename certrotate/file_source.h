@@ -3,6 +3,9 @@
  * Secret): PEM for chain, key and roots, watched for every kind of change, including Kubernetes'
  * symlink swaps.
  *
+ * The file of roots is the whole of what its owner trusts: a root that is taken out of it is not
+ * trusted any more. Whoever rotates a root has both in it for a while.
+ *
  * The three files are not replaced in one step everywhere, so a fetch may read a new chain with an
  * old key. That is told as any other candidate that does not pass: the machine keeps what it has
  * and tries again.

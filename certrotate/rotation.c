@@ -29,6 +29,8 @@ struct rotation {
     void *owner;
     struct rotation_options options;
     char *identity_uri; /* NULL: not known yet */
+    char **aliases;
+    size_t num_aliases;
 
     struct net_timer *wake;
     struct net_timer *fetch_timeout;
@@ -36,9 +38,12 @@ struct rotation {
     bool is_fetching;
     bool fetch_wanted; /* by the source or the owner, whatever the plan says */
 
-    struct identity *identity;  /* published; NULL: none is valid */
-    struct trust_bundle *roots; /* as the source gave them last */
-    struct overlap overlap;     /* holds a reference */
+    struct identity *identity;   /* published; NULL: none is valid */
+    struct trust_bundle *roots;  /* as the source gave them last */
+    struct overlap overlap;      /* holds a reference */
+    struct trust_extras brought; /* by the source, last */
+    struct trust_extras set;     /* by the owner */
+    bool set_changed;            /* since the identity was made */
     int64_t last_wake_ms;
     int64_t retry_at_ms;
     unsigned
@@ -50,6 +55,9 @@ struct rotation {
 struct candidate {
     struct svid *svid;
     struct trust_bundle *roots;
+    struct trust_extras extras;
+    int num_troubles; /* parts of `extras` that stayed as they were */
+    struct err trouble;
 };
 
 static void on_wake(void *owner);
@@ -84,10 +92,25 @@ static int copy_uri(struct rotation *rotation, const char *uri, struct err *err)
     return rotation->identity_uri == NULL ? err_set(err, ERR_NOMEM, "out of memory") : 0;
 }
 
+static int copy_aliases(struct rotation *rotation, const struct rotation_options *options,
+                        struct err *err)
+{
+    rotation->aliases = calloc(options->num_aliases + 1, sizeof(char *));
+    for (size_t i = 0; rotation->aliases != NULL && i < options->num_aliases; i++) {
+        rotation->aliases[i] = strdup(options->aliases[i]);
+        if (rotation->aliases[i] == NULL)
+            return err_set(err, ERR_NOMEM, "out of memory");
+        rotation->num_aliases++;
+    }
+    return rotation->aliases == NULL ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+}
+
 static void take_options(struct rotation *rotation, const struct rotation_options *options)
 {
     rotation->options = *options;
-    rotation->options.identity_uri = NULL; /* the copy counts */
+    rotation->options.identity_uri = NULL; /* the copies count */
+    rotation->options.aliases = NULL;
+    rotation->options.num_aliases = 0;
     if (options->fetch_timeout_ms == 0)
         rotation->options.fetch_timeout_ms = ROTATION_FETCH_TIMEOUT_MS;
     if (options->wall_ms == NULL)
@@ -109,7 +132,8 @@ struct rotation *rotation_new(struct net_loop *loop, struct cert_source *source,
     rotation->handler = *handler;
     rotation->owner = owner;
     take_options(rotation, options);
-    if (copy_uri(rotation, options->identity_uri, err) < 0)
+    if (copy_uri(rotation, options->identity_uri, err) < 0 ||
+        copy_aliases(rotation, options, err) < 0)
         goto fail;
     rotation->wake = net_timer_new(loop, on_wake, rotation);
     rotation->fetch_timeout = net_timer_new(loop, on_fetch_timeout, rotation);
@@ -130,6 +154,22 @@ fail:
 void rotation_start(struct rotation *rotation)
 {
     rotation_fetch_now(rotation);
+}
+
+void rotation_set_extras(struct rotation *rotation, const struct trust_extras *extras)
+{
+    if (trust_extras_is_same(&rotation->set, extras))
+        return;
+    trust_extras_done(&rotation->set);
+    trust_extras_copy(&rotation->set, extras);
+    rotation->set_changed = true;
+    if (rotation->identity != NULL)
+        net_timer_start(rotation->wake, 0);
+}
+
+struct identity *rotation_identity(const struct rotation *rotation)
+{
+    return rotation->identity;
 }
 
 void rotation_fetch_now(struct rotation *rotation)
@@ -219,6 +259,8 @@ static struct overlap overlap_with(const struct rotation *rotation,
                                    const struct trust_bundle *roots, int64_t now_ms)
 {
     struct overlap overlap = rotation->overlap;
+    if (rotation->source->speaks_for_trust_domain)
+        return (struct overlap){0};
     if (rotation->roots != NULL && !trust_bundle_is_same(rotation->roots, roots)) {
         int64_t until_ms = rotation->status.not_after_ms;
         int64_t at_most_ms = now_ms + ROTATION_OVERLAP_MAX_MS;
@@ -245,37 +287,82 @@ static void set_roots(struct rotation *rotation, struct trust_bundle *roots,
 
 /* -------------------------------------------------------------------------------- publishing -- */
 
+static void tell_trouble(struct rotation *rotation, const struct err *err)
+{
+    rotation->status.num_troubles++;
+    if (rotation->handler.on_trouble != NULL)
+        rotation->handler.on_trouble(rotation->owner, err);
+}
+
+/* NULL: *err. */
+static struct identity *make_with(const struct rotation *rotation, struct svid *svid,
+                                  struct trust_bundle *own, const struct trust_extras *extras,
+                                  struct err *err)
+{
+    struct trust_bundle *bundles[1 + TRUST_EXTRAS_MAX] = {own};
+    memcpy(&bundles[1], extras->bundles, extras->num_bundles * sizeof(bundles[0]));
+    const struct trust trust = {
+        .bundles = bundles,
+        .num_bundles = 1 + extras->num_bundles,
+        .aliases = (const char *const *)rotation->aliases,
+        .num_aliases = rotation->num_aliases,
+        .crls = extras->crls,
+        .crl_strict = rotation->options.crl_strict,
+    };
+    return identity_new(svid, &trust, rotation->status.epoch + 1, err);
+}
+
 /* NULL: *err. */
 static struct identity *make_identity(const struct rotation *rotation, struct svid *svid,
                                       struct trust_bundle *roots, const struct overlap *overlap,
-                                      int64_t now_ms, struct err *err)
+                                      const struct trust_extras *brought, int64_t now_ms,
+                                      struct err *err)
 {
-    struct trust_bundle *trusted = overlap->former == NULL
-                                       ? trust_bundle_ref(roots)
-                                       : trust_bundle_merge(roots, overlap->former, now_ms, err);
-    if (trusted == NULL)
+    struct trust_extras extras;
+    if (trust_extras_merge(&extras, &rotation->set, brought, svid_id(svid)->trust_domain, err) < 0)
         return NULL;
-    const struct trust trust = {.bundles = &trusted, .num_bundles = 1};
-    struct identity *identity = identity_new(svid, &trust, rotation->status.epoch + 1, err);
-    trust_bundle_unref(trusted);
+    struct trust_bundle *own = overlap->former == NULL
+                                   ? trust_bundle_ref(roots)
+                                   : trust_bundle_merge(roots, overlap->former, now_ms, err);
+    struct identity *identity = own == NULL ? NULL : make_with(rotation, svid, own, &extras, err);
+    trust_bundle_unref(own);
+    trust_extras_done(&extras);
     return identity;
 }
 
+/* A CA may be asked for another one; whoever else has brought it is told by the log. */
+static void check_revoked(struct rotation *rotation, int64_t now_ms)
+{
+    struct err err;
+    bool was_revoked = rotation->status.is_revoked;
+    rotation->status.is_revoked =
+        svid_is_revoked(identity_svid(rotation->identity), identity_trust(rotation->identity),
+                        &rotation->options.rules, now_ms, &err);
+    if (!rotation->status.is_revoked || was_revoked)
+        return;
+    rotation->fetch_wanted = rotation->source->wants_csr;
+    err_prefix(&err, "our own certificate will be refused by peers");
+    tell_trouble(rotation, &err);
+}
+
 /* Makes `identity` (taken) the one held. */
-static void hold(struct rotation *rotation, struct identity *identity)
+static void hold(struct rotation *rotation, struct identity *identity, int64_t now_ms)
 {
     const struct svid *svid = identity_svid(identity);
     struct rotation_status *status = &rotation->status;
     identity_unref(rotation->identity);
     rotation->identity = identity;
+    rotation->set_changed = false;
     status->valid = true;
     status->epoch = identity_epoch(identity);
     status->not_before_ms = svid_not_before_ms(svid);
     status->not_after_ms = svid_not_after_ms(svid);
+    check_revoked(rotation, now_ms);
 }
 
 static void drop_identity(struct rotation *rotation)
 {
+    rotation->status.is_revoked = false;
     identity_unref(rotation->identity);
     rotation->identity = NULL;
     rotation->status.valid = false;
@@ -309,7 +396,8 @@ static bool is_held(const struct rotation *rotation, const struct candidate *can
 {
     return rotation->identity != NULL &&
            is_same_svid(identity_svid(rotation->identity), candidate->svid) &&
-           trust_bundle_is_same(rotation->roots, candidate->roots);
+           trust_bundle_is_same(rotation->roots, candidate->roots) &&
+           trust_extras_is_same(&rotation->brought, &candidate->extras);
 }
 
 static void note_success(struct rotation *rotation, int64_t now_ms)
@@ -351,8 +439,8 @@ static void accept_candidate(struct rotation *rotation, const struct candidate *
     }
     struct err err;
     struct overlap overlap = overlap_with(rotation, candidate->roots, now_ms);
-    struct identity *identity =
-        make_identity(rotation, candidate->svid, candidate->roots, &overlap, now_ms, &err);
+    struct identity *identity = make_identity(rotation, candidate->svid, candidate->roots, &overlap,
+                                              &candidate->extras, now_ms, &err);
     if (identity == NULL || keep_to_identity(rotation, candidate->svid, &err) < 0) {
         identity_unref(identity);
         fail_attempt(rotation, ROTATION_FAILED, &err);
@@ -360,7 +448,9 @@ static void accept_candidate(struct rotation *rotation, const struct candidate *
     }
     end_attempt(rotation);
     set_roots(rotation, candidate->roots, &overlap);
-    hold(rotation, identity);
+    trust_extras_done(&rotation->brought);
+    trust_extras_copy(&rotation->brought, &candidate->extras);
+    hold(rotation, identity, now_ms);
     note_success(rotation, now_ms);
     plan_wake(rotation);
     rotation->handler.on_identity(rotation->owner, identity);
@@ -370,6 +460,7 @@ static void accept_candidate(struct rotation *rotation, const struct candidate *
 
 static void candidate_done(struct candidate *candidate)
 {
+    trust_extras_done(&candidate->extras);
     svid_unref(candidate->svid);
     trust_bundle_unref(candidate->roots);
 }
@@ -388,6 +479,13 @@ static int check_candidate(const struct rotation *rotation, const struct cert_fe
         trust_bundle_new(svid_id(candidate->svid)->trust_domain, &fetched->roots, err);
     if (candidate->roots == NULL)
         return -1;
+    candidate->num_troubles =
+        trust_extras_read(&candidate->extras, fetched, svid_id(candidate->svid)->trust_domain,
+                          &rotation->brought, rotation->options.crl_strict, &candidate->trouble);
+    if (candidate->num_troubles < 0) {
+        *err = candidate->trouble;
+        return -1;
+    }
     return svid_check(candidate->svid, candidate->roots, rotation->identity_uri,
                       &rotation->options.rules, now_ms, err);
 }
@@ -406,6 +504,8 @@ static void on_fetched(void *owner, const struct cert_fetched *fetched, const st
         err_prefix(&why, "the certificate from %s is not usable", rotation->source->name);
         fail_attempt(rotation, ROTATION_REJECTED, &why);
     } else {
+        if (candidate.num_troubles > 0)
+            tell_trouble(rotation, &candidate.trouble);
         accept_candidate(rotation, &candidate, now_ms);
     }
     candidate_done(&candidate);
@@ -446,26 +546,30 @@ static void start_fetch(struct rotation *rotation, int64_t now_ms)
 }
 
 /*
- * The former roots' time is over: the same certificate, fewer roots. True when the owner was
- * called.
+ * The same certificate with other trust: the former roots' time is over, or the owner has set
+ * something. True when the owner was called.
  */
-static bool end_overlap(struct rotation *rotation, int64_t now_ms)
+static bool republish(struct rotation *rotation, int64_t now_ms)
 {
-    if (rotation->overlap.former == NULL || now_ms < rotation->overlap.until_ms)
-        return false;
     static const struct overlap NONE = {0};
+    bool is_over = rotation->overlap.former != NULL && now_ms >= rotation->overlap.until_ms;
+    if (!is_over && !rotation->set_changed)
+        return false;
+    struct overlap overlap = is_over ? NONE : rotation->overlap;
     struct identity *identity = NULL;
     struct err ignored; /* memory only: the next wake-up tries again */
     if (rotation->identity != NULL) {
         identity = make_identity(rotation, identity_svid(rotation->identity), rotation->roots,
-                                 &NONE, now_ms, &ignored);
+                                 &overlap, &rotation->brought, now_ms, &ignored);
         if (identity == NULL)
             return false;
     }
-    set_roots(rotation, rotation->roots, &NONE);
+    rotation->set_changed = false;
+    if (is_over)
+        set_roots(rotation, rotation->roots, &NONE);
     if (identity == NULL)
         return false;
-    hold(rotation, identity);
+    hold(rotation, identity, now_ms);
     plan_wake(rotation);
     rotation->handler.on_identity(rotation->owner, identity);
     return true;
@@ -484,7 +588,7 @@ static void on_wake(void *owner)
         rotation->handler.on_identity(rotation->owner, NULL);
         return;
     }
-    if (end_overlap(rotation, now_ms))
+    if (republish(rotation, now_ms))
         return;
     bool is_due = step.action == ROTATION_RENEW || rotation->fetch_wanted;
     if (is_due && !rotation->is_fetching)
@@ -513,6 +617,11 @@ void rotation_free(struct rotation *rotation)
     identity_unref(rotation->identity);
     trust_bundle_unref(rotation->roots);
     trust_bundle_unref(rotation->overlap.former);
+    trust_extras_done(&rotation->brought);
+    trust_extras_done(&rotation->set);
+    for (size_t i = 0; i < rotation->num_aliases; i++)
+        free(rotation->aliases[i]);
+    free(rotation->aliases);
     free(rotation->identity_uri);
     free(rotation);
 }

@@ -5,7 +5,9 @@
  * closed), the back-off begins anew, and the attempts go on for ever. Not for: logging (the program does, from the
  * callbacks), transport (the source does), deciding when (rotation_plan.h).
  *
- * Roots are rotated with an overlap: when the roots change, the former ones that have not expired
+ * Roots of a source that speaks for its trust domain (cert_source.h) are taken as they come: it has
+ * old and new side by side as long as both count, and what it withdraws is withdrawn at once. Roots
+ * that a CA sends with its certificates are rotated with an overlap: when they change, the former ones that have not expired
  * stay trusted beside the new ones for as long as the certificate that was held at the change would
  * have lasted, at most ROTATION_OVERLAP_MAX_MS. Peers whose certificates are of the former root
  * have rotated by then. At its end an identity without them is published.
@@ -21,6 +23,7 @@
 #include "err.h"
 #include "identity.h"
 #include "net_loop.h"
+#include "trust_extras.h"
 
 enum {
     ROTATION_OVERLAP_MAX_MS = 24 * 3600 * 1000, /* the usual life of a certificate in a mesh */
@@ -34,6 +37,9 @@ struct rotation_options {
      * the ID of the first valid candidate is kept to for the life of the machine. */
     const char *identity_uri;
     struct cert_rules rules;
+    const char *const *aliases; /* other names of our trust domain */
+    size_t num_aliases;
+    bool crl_strict;           /* see struct trust, and trust_extras_read */
     uint64_t fetch_timeout_ms; /* one attempt; 0: ROTATION_FETCH_TIMEOUT_MS */
     unsigned jitter_percent;   /* of half the lifetime, see rotation_plan.h; 0: none */
     int64_t (*wall_ms)(void);  /* NULL: clock_wall_ms; tests give their own */
@@ -51,6 +57,12 @@ struct rotation_handler {
      * NULL.
      */
     void (*on_failure)(void *owner, const struct err *err, uint64_t retry_ms);
+    /*
+     * Something is wrong that does not keep the certificate from being used: a part of what the
+     * source brought cannot be read and the former one stays, or our own certificate is on a
+     * revocation list. *err lent. May not call rotation_free; may be NULL.
+     */
+    void (*on_trouble)(void *owner, const struct err *err);
 };
 
 /* How attempts ended, for metrics. */
@@ -78,6 +90,8 @@ struct rotation_status {
     int64_t next_attempt_ms;
     unsigned num_failures; /* in a row */
     uint64_t attempts[NUM_ROTATION_OUTCOMES];
+    bool is_revoked;       /* the certificate held, by a list that we hold */
+    uint64_t num_troubles; /* ever told by on_trouble */
 };
 
 /*
@@ -90,6 +104,15 @@ struct rotation *rotation_new(struct net_loop *loop, struct cert_source *source,
 
 /* Starts the first attempt, on the loop (no callback from inside). Once. */
 void rotation_start(struct rotation *rotation);
+
+/*
+ * What is trusted beside what the source brings, until the next call; copied. Before the first there
+ * is nothing of that kind. An identity that is held is published anew, later, on the loop.
+ */
+void rotation_set_extras(struct rotation *rotation, const struct trust_extras *extras);
+
+/* The identity that is published, lent until the next callback; NULL: none. */
+struct identity *rotation_identity(const struct rotation *rotation);
 
 /* Fetches now, whatever the plan says; while an attempt runs, once more after it. */
 void rotation_fetch_now(struct rotation *rotation);

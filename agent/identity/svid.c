@@ -141,20 +141,19 @@ static int check_key(const struct svid *svid, struct err *err)
     return 0;
 }
 
-static int check_rules(const struct svid *svid, struct trust_bundle *bundle,
-                       const struct cert_rules *rules, int64_t now_ms, struct err *err)
+static int check_rules(const struct svid *svid, const struct trust *trust,
+                       const struct cert_rules *rules, int64_t now_ms, enum reason *reason,
+                       struct err *err)
 {
     static const struct cert_rules STRICT = {0};
-    const struct trust trust = {.bundles = &bundle, .num_bundles = 1};
     const struct x509_svid_check check = {
         .chain = svid->chain,
-        .trust = &trust,
+        .trust = trust,
         .rules = rules == NULL ? &STRICT : rules,
         .now_ms = now_ms,
     };
     struct x509_svid_facts facts;
-    enum reason ignored;
-    if (x509_svid_verify(&check, &facts, &ignored, err) < 0) {
+    if (x509_svid_verify(&check, &facts, reason, err) < 0) {
         if (err->kind == ERR_TLS)
             err->kind = ERR_INVALID;
         return -1;
@@ -174,7 +173,17 @@ int svid_check(const struct svid *svid, struct trust_bundle *bundle, const char 
     if (expected_uri != NULL && strcmp(svid->id.uri, expected_uri) != 0)
         return err_set(err, ERR_INVALID, "the certificate is for '%.200s', we are '%.200s'",
                        svid->id.uri, expected_uri);
-    return check_rules(svid, bundle, rules, now_ms, err);
+    const struct trust trust = {.bundles = &bundle, .num_bundles = 1};
+    enum reason ignored;
+    return check_rules(svid, &trust, rules, now_ms, &ignored, err);
+}
+
+bool svid_is_revoked(const struct svid *svid, const struct trust *trust,
+                     const struct cert_rules *rules, int64_t now_ms, struct err *err)
+{
+    enum reason reason;
+    return trust->crls != NULL && check_rules(svid, trust, rules, now_ms, &reason, err) < 0 &&
+           reason == REASON_CERT_REVOKED;
 }
 
 const struct spiffe_id *svid_id(const struct svid *svid)

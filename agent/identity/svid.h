@@ -6,6 +6,7 @@
 #ifndef REMORA_SVID_H
 #define REMORA_SVID_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,7 +14,7 @@
 #include "cert_rules.h"
 #include "err.h"
 #include "spiffe_id.h"
-#include "trust_bundle.h"
+#include "trust.h"
 
 struct svid;
 
@@ -41,6 +42,13 @@ void svid_unref(struct svid *svid);       /* NULL is ignored */
  */
 int svid_check(const struct svid *svid, struct trust_bundle *bundle, const char *expected_uri,
                const struct cert_rules *rules, int64_t now_ms, struct err *err);
+
+/*
+ * Whether this SVID, which has passed svid_check, stands on a revocation list of `trust` itself, or
+ * an issuer of it does: *err then says which.
+ */
+bool svid_is_revoked(const struct svid *svid, const struct trust *trust,
+                     const struct cert_rules *rules, int64_t now_ms, struct err *err);
 
 /* Lent until the last unref. */
 const struct spiffe_id *svid_id(const struct svid *svid);
