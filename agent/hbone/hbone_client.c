@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "clock.h"
 #include "tls_stream.h"
 
 static void release(struct hbone_client *client)
@@ -44,6 +45,17 @@ static void on_connected(void *owner)
     client->handler->on_connected(client->owner, client);
 }
 
+/*
+ * Peers renew at the middle of a certificate's life. A connection made in the last quarter of one
+ * that was not renewed is not given up for another that would be no better, until it has ended.
+ */
+static int64_t retire_at_ms(const struct peer_cert *peer, int64_t now_ms)
+{
+    int64_t left_ms = peer->not_after_ms - now_ms;
+    int64_t life_ms = peer->not_after_ms - peer->not_before_ms;
+    return left_ms < life_ms / 4 ? peer->not_after_ms : peer->not_after_ms - left_ms / 4;
+}
+
 static void on_dialed(void *owner, struct stream *tls, enum reason reason, const struct err *err)
 {
     struct hbone_client *client = owner;
@@ -61,6 +73,7 @@ static void on_dialed(void *owner, struct stream *tls, enum reason reason, const
         return;
     }
     client->peer = peer_cert_ref(tls_stream_peer(tls));
+    client->retire_at_ms = retire_at_ms(client->peer, clock_wall_ms());
     client->state = HBONE_CLIENT_OPEN;
     client->handler->on_open(client->owner, client);
 }
@@ -107,10 +120,10 @@ void hbone_client_retire(struct hbone_client *client)
     hbone_conn_drain(client->conn);
 }
 
-void hbone_client_close(struct hbone_client *client, enum reason reason)
+void hbone_client_close(struct hbone_client *client, enum reason reason, const struct err *err)
 {
     assert(client->conn != NULL);
-    hbone_conn_close(client->conn, reason);
+    hbone_conn_close(client->conn, reason, err);
 }
 
 /* ---------------------------------------------------------------------------------- requests -- */

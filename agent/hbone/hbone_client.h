@@ -48,6 +48,9 @@ struct hbone_client {
     struct hbone_conn *conn; /* from then on */
     const struct hbone_conn_options *options;
     struct peer_cert *peer; /* NULL until it is open */
+    /* Wall clock: from when on the peer has surely another certificate, if it renews it at all. */
+    int64_t retire_at_ms;
+    uint64_t judged; /* the owner's: for which generation (hbone_pool_review) */
     unsigned max_streams;
     unsigned assumed_streams;
 };
@@ -63,8 +66,11 @@ void hbone_client_free(struct hbone_client *client);
 /* No further requests; closes once its streams have ended. Only when it is open. */
 void hbone_client_retire(struct hbone_client *client);
 
-/* Ends it at the end of this round, tunnels and all; then on_over(reason). Only when it is open. */
-void hbone_client_close(struct hbone_client *client, enum reason reason);
+/*
+ * Ends it at the end of this round, tunnels and all; then on_over(reason, err). *err is copied and
+ * may be NULL. Only when it is open.
+ */
+void hbone_client_close(struct hbone_client *client, enum reason reason, const struct err *err);
 
 /* Requests that may be sent now. */
 unsigned hbone_client_room(const struct hbone_client *client);

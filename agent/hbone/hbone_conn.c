@@ -33,8 +33,10 @@ struct hbone_conn {
     unsigned num_streams;
     enum reason end_reason; /* REASON_DONE until it is closing */
     const struct err *end_err;
-    bool closing; /* hbone_conn_close was called, or it has come to its end */
+    struct err *close_err; /* why it is to be closed; on the heap, because it seldom is */
+    bool closing;          /* hbone_conn_close was called, or it has come to its end */
     bool draining;
+    bool is_single;
     bool heard;
     bool over; /* nothing goes in or out any more; streams are being told */
 };
@@ -46,6 +48,7 @@ static void release(struct hbone_conn *conn)
     net_task_cancel(&conn->later);
     net_timer_free(conn->timer);
     h2_session_free(conn->h2);
+    free(conn->close_err);
     free(conn);
 }
 
@@ -92,11 +95,13 @@ static void end_finished(struct hbone_conn *conn)
     end(conn, drained ? REASON_DRAINED : REASON_DONE, NULL, true);
 }
 
-void hbone_conn_close(struct hbone_conn *conn, enum reason reason)
+void hbone_conn_close(struct hbone_conn *conn, enum reason reason, const struct err *err)
 {
     if (conn->closing)
         return;
     conn->closing = true;
+    if (err != NULL && (conn->close_err = malloc(sizeof(*err))) != NULL)
+        *conn->close_err = *err;
     conn->end_reason = reason;
     net_task_schedule(conn->loop, &conn->later);
 }
@@ -127,7 +132,7 @@ static void on_later(void *owner)
     struct hbone_conn *conn = owner;
     struct err err;
     if (conn->closing)
-        end(conn, conn->end_reason, NULL, true);
+        end(conn, conn->end_reason, conn->close_err, true);
     else if (h2_session_send(conn->h2, &err) < 0)
         end_broken(conn, &err);
     else if (h2_session_is_finished(conn->h2))
@@ -350,6 +355,8 @@ void hbone_conn_count_stream(struct hbone_conn *conn, int change)
     if (conn->num_streams == 0) {
         conn->idle_at_ms = net_loop_now_ms(conn->loop);
         set_timer(conn);
+        if (conn->is_single)
+            hbone_conn_drain(conn);
     }
     tell_room(conn);
 }
@@ -369,6 +376,7 @@ struct hbone_conn *hbone_conn_new(struct tls_io *io, struct stream *tls,
     conn->io = io;
     conn->loop = tls_io_loop(io);
     conn->options = params->options;
+    conn->is_single = params->is_single;
     conn->handler = handler;
     conn->owner = owner;
     conn->later = (struct net_task){.run = on_later, .owner = conn};
@@ -408,6 +416,11 @@ struct net_loop *hbone_conn_loop(const struct hbone_conn *conn)
 bool hbone_conn_is_open(const struct hbone_conn *conn)
 {
     return !conn->closing && !conn->draining;
+}
+
+bool hbone_conn_is_closing(const struct hbone_conn *conn)
+{
+    return conn->closing;
 }
 
 bool hbone_conn_was_heard(const struct hbone_conn *conn)

@@ -40,6 +40,7 @@ struct hbone_conn_params {
     enum h2_side side;
     const struct hbone_conn_options *options; /* lent until the connection is over */
     uint64_t first_request_timeout_ms;        /* 0: none */
+    bool is_single; /* (client) for one stream: it drains when that has ended */
 };
 
 /*
@@ -51,10 +52,11 @@ struct hbone_conn *hbone_conn_new(struct tls_io *io, struct stream *tls,
                                   struct err *err);
 
 /*
- * Ends it at the end of this round, streams and all; then on_over(reason). Idempotent: the first
+ * Ends it at the end of this round, streams and all; then on_over(reason, err). *err is copied; with
+ * one (NULL: none) the peer is not given the time to take what is queued. Idempotent: the first
  * reason counts.
  */
-void hbone_conn_close(struct hbone_conn *conn, enum reason reason);
+void hbone_conn_close(struct hbone_conn *conn, enum reason reason, const struct err *err);
 
 /*
  * Ends it now, without on_over; streams fail. Not from inside a handler of this connection or its
@@ -71,6 +73,9 @@ struct net_loop *hbone_conn_loop(const struct hbone_conn *conn);
 
 /* Nothing was decided about it yet: it is open and not closing. */
 bool hbone_conn_is_open(const struct hbone_conn *conn);
+
+/* hbone_conn_close was called, or it has come to its end. */
+bool hbone_conn_is_closing(const struct hbone_conn *conn);
 
 /* The peer's SETTINGS are here, which it sends before anything else (RFC 9113 3.4). */
 bool hbone_conn_was_heard(const struct hbone_conn *conn);

@@ -374,7 +374,7 @@ void hbone_group_close(struct hbone_group *group)
     struct hbone_client *client;
     TAILQ_FOREACH (client, &group->clients, entry) {
         if (client->state == HBONE_CLIENT_OPEN)
-            hbone_client_close(client, REASON_DRAINED);
+            hbone_client_close(client, REASON_DRAINED, NULL);
     }
 }
 

@@ -82,6 +82,27 @@ void hbone_pool_drain(struct hbone_pool *pool);
  */
 void hbone_pool_close(struct hbone_pool *pool);
 
+/* A look at the peers of the open connections. */
+struct hbone_pool_review {
+    uint64_t generation; /* each is judged once for it; 0: all are, whatever came before */
+    unsigned max;        /* judged at most */
+    int64_t now_ms;      /* wall clock */
+    /*
+     * Whether this peer may stay connected: REASON_DONE, or why not with *err. May close tunnels,
+     * and may not call the pool.
+     */
+    enum reason (*judge)(void *owner, const struct peer_cert *peer, struct err *err);
+    void *owner;
+};
+
+/*
+ * Has peers judged. Connections whose peer may not stay end at the end of this round with that
+ * reason, tunnels and all; those whose peer's certificate nears its end (three quarters of what was
+ * left of it when they were made are over) finish their tunnels and take no new ones. Returns how
+ * many were judged; fewer than max: all are.
+ */
+unsigned hbone_pool_review(struct hbone_pool *pool, const struct hbone_pool_review *review);
+
 struct hbone_pool_stats {
     unsigned connecting;
     unsigned connections; /* open, whether usable for new tunnels or not */
@@ -103,6 +124,7 @@ struct hbone_pool_request {
     const char *baggage; /* this and the following: NULL or "" is left out */
     const char *forwarded;
     const char *traceparent;
+    const char *network; /* x-forwarded-network: ours, for peers in another one */
 };
 
 struct hbone_pool_answer {

@@ -95,7 +95,7 @@ static void on_handshake(void *owner, struct stream *tls, enum reason reason, co
     }
     net_task_cancel(&server->closing);
     if (server->is_closing) /* the handshake was done in the round in which it was to be given up */
-        hbone_conn_close(server->conn, server->close_reason);
+        hbone_conn_close(server->conn, server->close_reason, NULL);
     server->peer = peer_cert_ref(tls_stream_peer(tls));
     server->handshaken = true;
     if (server->handler->on_handshaken != NULL)
@@ -147,13 +147,13 @@ void hbone_server_drain(struct hbone_server *server)
     if (server->conn != NULL)
         hbone_conn_drain(server->conn);
     else
-        hbone_server_close(server, REASON_DRAINED);
+        hbone_server_close(server, REASON_DRAINED, NULL);
 }
 
-void hbone_server_close(struct hbone_server *server, enum reason reason)
+void hbone_server_close(struct hbone_server *server, enum reason reason, const struct err *err)
 {
     if (server->conn != NULL) {
-        hbone_conn_close(server->conn, reason);
+        hbone_conn_close(server->conn, reason, err);
         return;
     }
     server->is_closing = true;

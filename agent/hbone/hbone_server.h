@@ -70,7 +70,7 @@ struct hbone_server_handler {
      * The connection is over; last call, the server frees itself after it. Tunnels have got their
      * on_failed, requests their on_request_gone before it. reason: DONE (closed in good order by
      * either side), IDLE, DRAINED; during the handshake TLS_*, CERT_*; after it TUNNEL_LOST,
-     * PEER_TIMEOUT (no answer to PING, or no first request in time), HTTP2_FAILED, NO_MEMORY. *err
+     * PEER_TIMEOUT (no answer to PING, or no first request in time), HTTP2_FAILED, NO_MEMORY, or what hbone_server_close was called with. *err
      * is lent; NULL when reason says it all. `handshaken`: the peer was verified.
      */
     void (*on_closed)(void *owner, enum reason reason, const struct err *err, bool handshaken);
@@ -99,8 +99,11 @@ unsigned hbone_server_num_streams(const struct hbone_server *server);
  */
 void hbone_server_drain(struct hbone_server *server);
 
-/* Ends it at the end of this round of the loop, whatever is open, with on_closed(reason). */
-void hbone_server_close(struct hbone_server *server, enum reason reason);
+/*
+ * Ends it at the end of this round of the loop, whatever is open, with on_closed(reason, err). *err
+ * is copied and may be NULL.
+ */
+void hbone_server_close(struct hbone_server *server, enum reason reason, const struct err *err);
 
 /*
  * Ends it at once and frees it, without any callback: the owner is going away. Its tunnels must

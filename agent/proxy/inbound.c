@@ -76,6 +76,8 @@ enum reason inbound_admit(struct session *session, const char **detail)
     struct mesh_verdict verdict;
     inbound_authorize(session, session->snapshot, session->destination, &verdict);
     session->policy = verdict.policy;
+    if (verdict.allowed)
+        session->authorized_by = proxy->recheck.policy_generation;
     return verdict.allowed ? REASON_DONE : verdict.reason;
 }
 

@@ -15,6 +15,7 @@ struct inbound_tunnel {
     struct hbone_server *server;
     struct tls_context *tls; /* counted */
     uint64_t accepted_at_ms;
+    uint64_t judged; /* for which generation of trust (recheck.h) */
 };
 
 /* -------------------------------------------------------------------------------------------------------- the connection -- */
@@ -73,6 +74,7 @@ static void inbound_on_handshaken(void *owner)
                            hbone_server_local_addr(tunnel->server), REASON_DONE, NULL,
                            tunnel->accepted_at_ms);
     telemetry_tunnel_opened(tunnel->proxy->telemetry, SESSION_INBOUND);
+    tunnel->judged = recheck_generation_of(tunnel->proxy, tunnel->tls);
 }
 
 /* ------------------------------------------------------------------------------------------------------------ the tunnels -- */
@@ -301,7 +303,29 @@ void inbound_hbone_close(struct proxy *proxy)
 {
     struct inbound_tunnel *tunnel;
     TAILQ_FOREACH (tunnel, &proxy->tunnels, entry)
-        hbone_server_close(tunnel->server, REASON_DRAINED);
+        hbone_server_close(tunnel->server, REASON_DRAINED, NULL);
+}
+
+unsigned inbound_hbone_review(struct proxy *proxy, const struct hbone_pool_review *review)
+{
+    unsigned num = 0;
+    struct inbound_tunnel *tunnel;
+    TAILQ_FOREACH (tunnel, &proxy->tunnels, entry) {
+        const struct peer_cert *peer = hbone_server_peer(tunnel->server);
+        bool is_due = review->generation == 0 || tunnel->judged != review->generation;
+        if (num == review->max)
+            break;
+        if (peer == NULL || !is_due)
+            continue;
+        struct err err;
+        enum reason reason = review->judge(review->owner, peer, &err);
+        if (reason != REASON_DONE)
+            hbone_server_close(tunnel->server, reason, &err);
+        if (review->generation != 0)
+            tunnel->judged = review->generation;
+        num++;
+    }
+    return num;
 }
 
 void inbound_hbone_free(struct proxy *proxy)

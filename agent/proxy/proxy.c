@@ -106,7 +106,7 @@ struct proxy *proxy_new(struct net_loop *loop, const struct proxy_options *optio
         err_set(err, ERR_NOMEM, "out of memory");
         goto fail;
     }
-    if (waiting_init(proxy, err) < 0)
+    if (waiting_init(proxy, err) < 0 || recheck_init(proxy, err) < 0)
         goto fail;
     struct hbone_pool_options pool_options;
     proxy_pool_options(proxy, &pool_options);
@@ -216,6 +216,7 @@ void proxy_free(struct proxy *proxy)
     tls_io_free(proxy->io);
     net_timer_free(proxy->drain_timer);
     waiting_done(proxy);
+    recheck_done(proxy);
     mesh_snapshot_unref(proxy->mesh);
     tls_context_unref(proxy->tls);
     free(proxy);
@@ -232,6 +233,7 @@ void proxy_set_mesh(struct proxy *proxy, struct mesh_snapshot *snapshot)
     proxy->local = mesh_snapshot_workload_by_name(snapshot, options->pod_namespace,
                                                   options->pod_name, options->service_account);
     waiting_on_news(proxy);
+    recheck_on_policy(proxy);
 }
 
 void proxy_set_tls(struct proxy *proxy, struct tls_context *context)
@@ -241,6 +243,7 @@ void proxy_set_tls(struct proxy *proxy, struct tls_context *context)
     tls_context_unref(proxy->tls);
     proxy->tls = context;
     hbone_pool_set_context(proxy->pool, context);
+    recheck_on_trust(proxy);
 }
 
 size_t proxy_num_sessions(const struct proxy *proxy)

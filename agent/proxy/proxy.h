@@ -65,6 +65,7 @@ struct proxy_options {
     uint32_t http2_max_streams;
     uint32_t pool_max_streams;
     uint64_t pool_idle_timeout_ms;
+    uint64_t peer_expiry_grace_ms; /* how long a tunnel may outlast its peer's certificate */
     struct net_tcp_options tcp;
     size_t max_sessions; /* of this worker; more are refused with REASON_LIMIT */
 };
@@ -78,12 +79,15 @@ struct proxy *proxy_new(struct net_loop *loop, const struct proxy_options *optio
 /* Opens the listeners. 0, or -1 with *err that names the port; then nothing is left open. */
 int proxy_listen(struct proxy *proxy, struct err *err);
 
-/* New sessions are decided by `snapshot` from now on, and those that waited for it; live ones keep theirs. Takes a reference
- * of its own. */
+/*
+ * New sessions are decided by `snapshot` from now on, and those that waited for it. Live ones keep theirs, but inbound ones are
+ * authorized by the new one's policies, and closed if these forbid them. Takes a reference of its own.
+ */
 void proxy_set_mesh(struct proxy *proxy, struct mesh_snapshot *snapshot);
 
 /*
- * New tunnels, in and out, use `context` from now on; outbound ones that exist end their streams and close. NULL: there is no valid
+ * New tunnels, in and out, use `context` from now on; outbound ones that exist end their streams and close. When it
+ * trusts differently, the peers of all live tunnels are verified again, and those that it does not trust are closed. NULL: there is no valid
  * identity; new tunnels are refused with REASON_NO_IDENTITY. Takes a reference of its own.
  */
 void proxy_set_tls(struct proxy *proxy, struct tls_context *context);

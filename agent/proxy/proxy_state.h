@@ -8,6 +8,7 @@
 
 #include "hbone_pool.h"
 #include "proxy.h"
+#include "recheck.h"
 #include "session.h"
 #include "telemetry.h"
 #include "tls_stream.h"
@@ -38,6 +39,8 @@ struct proxy {
     struct inbound_tunnel_list tunnels; /* inbound HBONE connections */
     size_t num_tunnels;
 
+    struct recheck recheck;
+
     struct net_timer *drain_timer;
     uint64_t drain_deadline_ms;      /* in the loop's time */
     void (*on_drained)(void *owner); /* NULL unless draining */
@@ -61,6 +64,9 @@ void inbound_hbone_on_accept(void *owner, struct net_tcp *tcp);
 /* All inbound HBONE connections: no new requests; or: end them in this round of the loop. */
 void inbound_hbone_drain(struct proxy *proxy);
 void inbound_hbone_close(struct proxy *proxy);
+
+/* As hbone_pool_review, for the inbound ones. */
+unsigned inbound_hbone_review(struct proxy *proxy, const struct hbone_pool_review *review);
 
 /* Frees them, when no session is left. */
 void inbound_hbone_free(struct proxy *proxy);

@@ -159,6 +159,12 @@ void telemetry_tunnel_closed(struct telemetry *telemetry, enum session_direction
     count_reason(telemetry, TABLE_TUNNEL_ENDS, direction, reason);
 }
 
+void telemetry_recheck_closed(struct telemetry *telemetry, enum session_direction direction,
+                              enum reason reason)
+{
+    count_reason(telemetry, TABLE_RECHECKS, direction, reason);
+}
+
 void telemetry_stream_opened(struct telemetry *telemetry, enum session_direction direction)
 {
     metrics_row_add(telemetry->pool[direction], POOL_STREAMS, 1);

@@ -67,6 +67,11 @@ void telemetry_tunnel_closed(struct telemetry *telemetry, enum session_direction
 void telemetry_stream_opened(struct telemetry *telemetry, enum session_direction direction);
 void telemetry_stream_closed(struct telemetry *telemetry, enum session_direction direction);
 
+/* A live session was ended because trust or policy has changed, or its peer's certificate has ended;
+ * told beside its end. */
+void telemetry_recheck_closed(struct telemetry *telemetry, enum session_direction direction,
+                              enum reason reason);
+
 /* A session waits for discovery. Each started is followed by one ended. */
 void telemetry_wait_started(struct telemetry *telemetry, enum session_direction direction);
 void telemetry_wait_ended(struct telemetry *telemetry, enum session_direction direction);

@@ -140,6 +140,16 @@ const struct metrics_spec telemetry_tables[NUM_TELEMETRY_TABLES] = {
             LABELS(by_direction),
             .max_rows = DIRECTIONS,
         },
+    [TABLE_RECHECKS] =
+        {
+            .type = METRICS_COUNTER,
+            .columns = {{"remora_recheck_closed",
+                         "Live sessions that were ended because trust or policy changed, or the "
+                         "peer's certificate ended"}},
+            .num_columns = 1,
+            LABELS(by_direction_and_reason),
+            .max_rows = REASON_ROWS_MAX,
+        },
     [TABLE_TUNNEL_ENDS] =
         {
             .type = METRICS_COUNTER,

@@ -42,6 +42,7 @@ enum telemetry_table {
     TABLE_OVERLOADS,          /* direction */
     TABLE_POOL,               /* direction; columns: tunnels, streams */
     TABLE_TUNNEL_ENDS,        /* direction, reason */
+    TABLE_RECHECKS,           /* direction, reason */
     TABLE_WAITS,              /* direction */
     TABLE_CERTIFICATE,
     TABLE_ROTATIONS, /* outcome */

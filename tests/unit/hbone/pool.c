@@ -224,7 +224,7 @@ static void what_becomes_of_connections_is_told_to_the_observer(void **state)
     assert_int_equal(observed.connected, REASON_TUNNEL_CONNECT_REFUSED);
     assert_int_equal(observed.num_handshaken, 2);
 
-    hbone_server_close(world.servers[0].server, REASON_DRAINED);
+    hbone_server_close(world.servers[0].server, REASON_DRAINED, NULL);
     world_until(&world, a_connection_was_closed);
     assert_int_equal(observed.num_closed, 1);
     assert_int_equal(observed.closed, REASON_TUNNEL_LOST);
@@ -385,7 +385,7 @@ static void a_connection_that_breaks_before_its_first_answer_fails_its_requests(
     call_times(2);
     world_until(&world, a_request_is_held);
     /* It was heard (SETTINGS), but it was new when the requests went onto it. */
-    hbone_server_close(world.servers[0].server, REASON_DRAINED);
+    hbone_server_close(world.servers[0].server, REASON_DRAINED, NULL);
     world_until(&world, all_calls_done);
     assert_all_are(REASON_TUNNEL_LOST);
 }
@@ -404,7 +404,7 @@ static void a_request_on_an_old_connection_that_turns_out_dead_goes_onto_a_new_o
     world.mode = WORLD_HOLD;
     world_call(&world);
     world_until(&world, second_request_is_held);
-    hbone_server_close(world.servers[0].server, REASON_DRAINED);
+    hbone_server_close(world.servers[0].server, REASON_DRAINED, NULL);
     world.mode = WORLD_ACCEPT;
     world_until(&world, all_calls_done);
     assert_int_equal(world.calls[1].reason, REASON_DONE);

@@ -624,7 +624,7 @@ static void closing_ends_everything_with_the_given_reason(void **state)
     raw_open();
     raw_connect("10.0.0.1:80");
     world_settle(&world);
-    hbone_server_close(world.servers[0].server, REASON_DRAINED);
+    hbone_server_close(world.servers[0].server, REASON_DRAINED, NULL);
     assert_false(world.gots[0].end.failed);
     world_until(&world, all_servers_closed);
     assert_int_equal(world.servers[0].reason, REASON_DRAINED);

@@ -1,0 +1,207 @@
+#include "recheck.h"
+
+#include <limits.h>
+
+#include "clock.h"
+#include "identity.h"
+#include "inbound.h"
+#include "proxy_state.h"
+
+enum {
+    /* Of a batch: verifying a chain takes a few tenths of a millisecond, a policy a few
+     * microseconds. */
+    PEERS_AT_ONCE = 16,
+    SESSIONS_AT_ONCE = 256,
+    /* How late the end of a certificate, a clock that was set, or a resume after a suspend may be
+     * noticed. */
+    LOOK_MS = 10 * 1000,
+};
+
+static void recheck_set_timer(struct proxy *proxy)
+{
+    const struct recheck *recheck = &proxy->recheck;
+    bool is_pending = recheck->trust_pending || recheck->policy_pending;
+    net_timer_start(recheck->timer, is_pending ? 0 : LOOK_MS);
+}
+
+/* ------------------------------------------------------------------------------------ peers -- */
+
+static void recheck_count(struct proxy *proxy, enum session_direction direction, enum reason reason)
+{
+    telemetry_recheck_closed(proxy->telemetry, direction, reason);
+}
+
+/* The sessions inside connections of this peer, each with its own line. */
+static void recheck_close_sessions(struct proxy *proxy, const struct peer_cert *peer,
+                                   enum reason reason, const struct err *err)
+{
+    struct session *session = TAILQ_FIRST(&proxy->sessions);
+    while (session != NULL) {
+        struct session *next = TAILQ_NEXT(session, entry);
+        if (session->peer == peer) {
+            recheck_count(proxy, session->direction, reason);
+            session_close(session, reason, err->message);
+        }
+        session = next;
+    }
+}
+
+static enum reason recheck_conclude(struct proxy *proxy, const struct peer_cert *peer,
+                                    enum reason reason, const struct err *err)
+{
+    if (reason != REASON_DONE)
+        recheck_close_sessions(proxy, peer, reason, err);
+    return reason;
+}
+
+static enum reason recheck_judge(void *owner, const struct peer_cert *peer, struct err *err)
+{
+    static const struct cert_rules STRICT = {0};
+    struct proxy *proxy = owner;
+    const struct trust *trust = identity_trust(tls_context_identity(proxy->tls));
+    enum reason reason = peer_cert_recheck(peer, trust, &STRICT, clock_wall_ms(),
+                                           (int64_t)proxy->options.peer_expiry_grace_ms, err);
+    return recheck_conclude(proxy, peer, reason, err);
+}
+
+static enum reason recheck_judge_time(void *owner, const struct peer_cert *peer, struct err *err)
+{
+    struct proxy *proxy = owner;
+    enum reason reason = peer_cert_recheck_time(peer, clock_wall_ms(),
+                                                (int64_t)proxy->options.peer_expiry_grace_ms, err);
+    return recheck_conclude(proxy, peer, reason, err);
+}
+
+/* A batch; false: there are more. */
+static bool recheck_trust(struct proxy *proxy)
+{
+    const struct hbone_pool_review review = {
+        .generation = proxy->recheck.trust_generation,
+        .max = PEERS_AT_ONCE,
+        .now_ms = clock_wall_ms(),
+        .judge = recheck_judge,
+        .owner = proxy,
+    };
+    return inbound_hbone_review(proxy, &review) < review.max &&
+           hbone_pool_review(proxy->pool, &review) < review.max;
+}
+
+static void recheck_time(struct proxy *proxy)
+{
+    const struct hbone_pool_review review = {
+        .max = UINT_MAX,
+        .now_ms = clock_wall_ms(),
+        .judge = recheck_judge_time,
+        .owner = proxy,
+    };
+    inbound_hbone_review(proxy, &review);
+    hbone_pool_review(proxy->pool, &review);
+}
+
+void recheck_on_trust(struct proxy *proxy)
+{
+    struct recheck *recheck = &proxy->recheck;
+    /* Without an identity there is nothing new to judge by: who is connected was trusted. */
+    if (proxy->tls == NULL)
+        return;
+    struct tls_context *former = recheck->judged_by;
+    recheck->judged_by = tls_context_ref(proxy->tls);
+    if (former != NULL && !trust_is_same(identity_trust(tls_context_identity(former)),
+                                         identity_trust(tls_context_identity(proxy->tls)))) {
+        recheck->trust_generation++;
+        recheck->trust_pending = true;
+        recheck_set_timer(proxy);
+    }
+    tls_context_unref(former);
+}
+
+uint64_t recheck_generation_of(struct proxy *proxy, const struct tls_context *context)
+{
+    struct recheck *recheck = &proxy->recheck;
+    if (context == recheck->judged_by)
+        return recheck->trust_generation;
+    recheck->trust_pending = true;
+    recheck_set_timer(proxy);
+    return 0;
+}
+
+/* --------------------------------------------------------------------------------- policies -- */
+
+/*
+ * Only what policies say ends a session that lives. That discovery has lost sight of this pod for a
+ * moment, or names a policy that it is about to describe, changes nothing for who is in already.
+ */
+static bool recheck_is_refusal(const struct mesh_verdict *verdict)
+{
+    return !verdict->allowed &&
+           (verdict->reason == REASON_DENIED_BY_POLICY || verdict->reason == REASON_NOT_ALLOWED);
+}
+
+static void recheck_authorize(struct proxy *proxy, struct session *session)
+{
+    struct mesh_verdict verdict;
+    inbound_authorize(session, proxy->mesh, proxy->local, &verdict);
+    if (!recheck_is_refusal(&verdict))
+        return;
+    session->policy = verdict.policy;
+    recheck_count(proxy, session->direction, verdict.reason);
+    session_close(session, verdict.reason, "policy changed while connected");
+}
+
+/* A batch; false: there are more. */
+static bool recheck_policy(struct proxy *proxy)
+{
+    uint64_t generation = proxy->recheck.policy_generation;
+    unsigned num = 0;
+    struct session *session = TAILQ_FIRST(&proxy->sessions);
+    while (session != NULL && num < SESSIONS_AT_ONCE) {
+        struct session *next = TAILQ_NEXT(session, entry);
+        if (session->authorized_by != 0 && session->authorized_by != generation) {
+            session->authorized_by = generation;
+            recheck_authorize(proxy, session);
+            num++;
+        }
+        session = next;
+    }
+    return num < SESSIONS_AT_ONCE;
+}
+
+void recheck_on_policy(struct proxy *proxy)
+{
+    proxy->recheck.policy_generation++;
+    proxy->recheck.policy_pending = true;
+    recheck_set_timer(proxy);
+}
+
+/* ------------------------------------------------------------------------------------ timer -- */
+
+static void recheck_on_timer(void *owner)
+{
+    struct proxy *proxy = owner;
+    struct recheck *recheck = &proxy->recheck;
+    if (recheck->policy_pending)
+        recheck->policy_pending = !recheck_policy(proxy);
+    /* Not without an identity: it comes back with a trust of its own, which is judged by then. */
+    if (recheck->trust_pending && proxy->tls != NULL)
+        recheck->trust_pending = !recheck_trust(proxy);
+    if (!recheck->policy_pending && !recheck->trust_pending)
+        recheck_time(proxy);
+    recheck_set_timer(proxy);
+}
+
+int recheck_init(struct proxy *proxy, struct err *err)
+{
+    proxy->recheck.trust_generation = 1;
+    proxy->recheck.policy_generation = 1;
+    proxy->recheck.timer = net_timer_new(proxy->loop, recheck_on_timer, proxy);
+    if (proxy->recheck.timer == NULL)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    recheck_set_timer(proxy);
+    return 0;
+}
+
+void recheck_done(struct proxy *proxy)
+{
+    net_timer_free(proxy->recheck.timer);
+    tls_context_unref(proxy->recheck.judged_by);
+}

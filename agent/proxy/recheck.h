@@ -1,0 +1,48 @@
+/*
+ * What was allowed once and lives on: connections are judged again when trust changes (bundles,
+ * revocation lists), when their peers' certificates have ended, and when policies change. What may
+ * not go on is closed with the reason, as a new connection would be refused with it.
+ *
+ * Judged in batches, a batch in each round of the loop, so that a change costs no live connection
+ * its turn. Private to proxy/.
+ */
+#ifndef REMORA_RECHECK_H
+#define REMORA_RECHECK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "err.h"
+#include "net_loop.h"
+#include "tls_context.h"
+
+struct proxy;
+
+/* The proxy's part. */
+struct recheck {
+    struct net_timer *timer;
+    struct tls_context
+        *judged_by; /* counted; whose trust the generation stands for; NULL: none yet */
+    uint64_t
+        trust_generation; /* grows with each change of trust; what was judged by it is marked */
+    uint64_t policy_generation; /* likewise, with each snapshot */
+    bool trust_pending;         /* somebody is not judged yet */
+    bool policy_pending;
+};
+
+int recheck_init(struct proxy *proxy, struct err *err);
+void recheck_done(struct proxy *proxy);
+
+/* proxy->tls is another one, or NULL. */
+void recheck_on_trust(struct proxy *proxy);
+
+/*
+ * An inbound connection's handshake was judged by `context`: for which generation it counts. Sees to
+ * it that it is judged again when that is not what is trusted now.
+ */
+uint64_t recheck_generation_of(struct proxy *proxy, const struct tls_context *context);
+
+/* proxy->mesh is another one. */
+void recheck_on_policy(struct proxy *proxy);
+
+#endif
