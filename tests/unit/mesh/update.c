@@ -28,7 +28,7 @@ static struct mesh_snapshot *update(struct mesh_model *model, struct mesh_snapsh
 static void updates_make_what_building_from_scratch_does(void **state)
 {
     (void)state;
-    enum { ROUNDS = 400 };
+    enum { ROUNDS = 160 };
     struct mesh_model model = {0};
     struct mesh_snapshot *snapshot = NULL;
     for (unsigned round = 0; round < ROUNDS; round++) {
@@ -50,7 +50,7 @@ static void updates_make_what_building_from_scratch_does(void **state)
 static void a_snapshot_stays_as_it_was_whatever_is_made_of_it(void **state)
 {
     (void)state;
-    enum { ROUNDS = 300, LIVING = 6 };
+    enum { ROUNDS = 150, LIVING = 6 };
     static struct {
         struct mesh_model model;
         struct mesh_snapshot *snapshot;
