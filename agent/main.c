@@ -43,25 +43,40 @@ static int fail(int status, const struct err *err)
     return status;
 }
 
-/* What is in force, and whether the local file, when it is there, can be read. */
+static bool is_there(const char *path)
+{
+    if (access(path, F_OK) == 0)
+        return true;
+    fprintf(stderr, "remora-agent: warning: %s is not there yet\n", path);
+    return false;
+}
+
+static int check_local_file(const char *path)
+{
+    struct err err;
+    struct mesh_warnings warnings = {0};
+    struct mesh_snapshot *snapshot = local_source_load(path, &warnings, &err);
+    if (snapshot == NULL)
+        return fail(EX_USAGE, &err);
+    for (size_t i = 0; i < warnings.num && i < MESH_WARNINGS_KEPT; i++)
+        fprintf(stderr, "remora-agent: warning: %s\n", warnings.kept[i]);
+    mesh_snapshot_unref(snapshot);
+    return EXIT_SUCCESS;
+}
+
+/* What is in force, whether the local file, when it is there, can be read, and what else is missing. */
 static int check_config(const struct options *options, const struct agent_config *config)
 {
     struct buf text = {0};
     int status = print_and_free(&text, options_report(options, &text));
     if (status != EXIT_SUCCESS)
         return status;
-    if (access(config->local_file, F_OK) < 0) {
-        fprintf(stderr, "remora-agent: warning: %s is not there yet\n", config->local_file);
-        return EXIT_SUCCESS;
-    }
-    struct err err;
-    struct mesh_warnings warnings = {0};
-    struct mesh_snapshot *snapshot = local_source_load(config->local_file, &warnings, &err);
-    if (snapshot == NULL)
-        return fail(EX_USAGE, &err);
-    for (size_t i = 0; i < warnings.num && i < MESH_WARNINGS_KEPT; i++)
-        fprintf(stderr, "remora-agent: warning: %s\n", warnings.kept[i]);
-    mesh_snapshot_unref(snapshot);
+    if (config->local_file[0] != '\0')
+        return is_there(config->local_file) ? check_local_file(config->local_file) : EXIT_SUCCESS;
+    is_there(config->xds_root_file);
+    is_there(config->token_file);
+    if (config->cache_dir[0] != '\0')
+        is_there(config->cache_dir);
     return EXIT_SUCCESS;
 }
 

@@ -15,6 +15,7 @@ import h2.events
 import h2.exceptions
 
 import actors
+from protobuf import frame, read, repeated
 
 PERMISSION_DENIED = 7
 UNAVAILABLE = 14
@@ -68,14 +69,14 @@ class Call:
 
     @property
     def csr(self):
-        return self._fields().get(1, b"").decode()
+        return dict(self._fields()).get(1, b"").decode()
 
     @property
     def validity_s(self):
-        return self._fields().get(3, 0)
+        return dict(self._fields()).get(3, 0)
 
     def _fields(self):
-        return read_fields(self.body[5:])
+        return read(self.body[5:])
 
     def answer(self, chain):
         """A proper answer: PEM texts, the leaf first and the roots last."""
@@ -111,44 +112,6 @@ class Call:
         raise ConnectionAbortedError("as the test asked")
 
 
-def frame(message):
-    """A gRPC message as it goes into the body: not compressed, its length, itself."""
-    return b"\0" + len(message).to_bytes(4, "big") + message
-
-
 def write_chain(chain):
     """An IstioCertificateResponse: field 1, a text for each certificate."""
-    return b"".join(b"\x0a" + _varint(len(pem)) + pem.encode() for pem in chain)
-
-
-def read_fields(message):
-    """{field number: value} of a protobuf message that has only numbers, texts and bytes."""
-    fields = {}
-    at = 0
-    while at < len(message):
-        key, at = _read_varint(message, at)
-        value, at = _read_varint(message, at)
-        if key & 7 == 2:
-            value, at = message[at:at + value], at + value
-        fields[key >> 3] = value
-    return fields
-
-
-def _varint(number):
-    octets = bytearray()
-    while number > 0x7f:
-        octets.append(number & 0x7f | 0x80)
-        number >>= 7
-    octets.append(number)
-    return bytes(octets)
-
-
-def _read_varint(message, at):
-    number = shift = 0
-    while True:
-        octet = message[at]
-        number |= (octet & 0x7f) << shift
-        shift += 7
-        at += 1
-        if octet < 0x80:
-            return number, at
+    return repeated(1, chain)
