@@ -3,14 +3,15 @@
  * in both directions and knows nothing of what they say. What the mesh is goes on as it was while
  * there is no stream.
  *
- * Failures are waited for with full jitter (a random time up to a bound that doubles from 10 ms to
- * 15 s and starts again once a stream has brought an answer). After an end that was in order, and
- * on GOAWAY, the next stream is opened at once; on GOAWAY, which servers say when a connection is
- * old, the old one serves until the new one stands.
+ * Failures are waited for with full jitter: a random time up to a bound that doubles from 10 ms to
+ * 15 s, and starts again after a stream that brought answers for five seconds. When such a stream
+ * ends in order, the next one is opened at once; and on GOAWAY, which servers say when a connection
+ * is old, the old one serves until the new one stands.
  */
 #ifndef REMORA_XDS_CLIENT_H
 #define REMORA_XDS_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,7 @@ enum {
     XDS_CLIENT_ANSWER_MAX = 200 * 1024 * 1024, /* bytes of one answer; as ztunnel */
     XDS_CLIENT_BACKOFF_MIN_MS = 10,
     XDS_CLIENT_BACKOFF_MAX_MS = 15 * 1000,
+    XDS_CLIENT_STEADY_MS = 5 * 1000, /* a stream that lived for less counts as a failure */
 };
 
 /* Why streams have ended: as many as there are, for metrics. */

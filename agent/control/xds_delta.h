@@ -45,10 +45,8 @@ enum {
     XDS_HELD_MAX = 2000000,     /* resources of one type, workloads and services together */
     XDS_SUBSCRIBED_MAX = 65536, /* names that we ask for: what one pod talks to within minutes */
     XDS_REASONS_MAX = 4096,     /* bytes of a NACK's message; what does not fit is counted */
-    /*
-     * Bytes of names and versions in one request. istiod takes no message above 4 MiB; what does not
-     * fit the first request of a wildcard stream is told as described at xds_delta_start.
-     */
+    /* Bytes of names and versions in one request: istiod takes no message above 4 MiB. What does not
+     * fit: see xds_delta_start. */
     XDS_REQUEST_MAX = 3 * 1024 * 1024,
 };
 
@@ -61,8 +59,8 @@ struct xds_resource {
     size_t len;
 };
 
-/* None may be NULL; each is called from inside xds_delta_receive only, with the machine's owner. No
- * xds_delta function may be called inside. */
+/* None may be NULL; each is called from inside xds_delta_receive and xds_delta_remove_unconfirmed
+ * only, with the machine's owner. Inside, no xds_delta function may be called. */
 struct xds_delta_handler {
     /*
      * New, or changed: a resource that is held already in this version is not told again. 0; or -1
@@ -97,11 +95,14 @@ struct xds_delta *xds_delta_new(const struct xds_delta_options *options,
 void xds_delta_free(struct xds_delta *delta);
 
 /*
- * A new stream stands: nonces of the old one are forgotten, and requests for each type are due,
- * which tell what is held, so that the server sends only what differs, and removals. What was
- * subscribed is subscribed again. A wildcard stream whose held names do not fit one request forgets
- * versions first; when the names alone do not fit, the rest is treated as removed unless the
- * type's first answer brings it.
+ * A new stream stands: what was due on the old one is forgotten, and a first request for each type is
+ * due, which tells what is held, so that the server sends only what differs, and removals. What was
+ * subscribed is subscribed again; what had no answer yet is asked for in a request of its own,
+ * because a server says nothing of what it believes to be held.
+ *
+ * Held names that do not fit the first request are asked for by name on demand. In wildcard mode
+ * they are unconfirmed: the server sends them as if they were new, or not at all when they are gone,
+ * so that after a while those that did not come are to be removed (xds_delta_remove_unconfirmed).
  */
 void xds_delta_start(struct xds_delta *delta);
 
@@ -130,7 +131,8 @@ int xds_delta_receive(struct xds_delta *delta, const uint8_t *bytes, size_t len,
                       struct xds_delta_answer *answer, struct err *err);
 
 /*
- * On demand: asks for a name of an address, once, however often it is called. 0, or -1:
+ * On demand: asks for a name of an address, once, however often it is called. 1: it is answered
+ * already, without on_answered: a resource of that name is held. 0: it is asked for. -1:
  * ERR_INVALID (no name can be like that), ERR_LIMIT, ERR_NOMEM. In wildcard mode nothing happens.
  */
 int xds_delta_subscribe(struct xds_delta *delta, const char *name, struct err *err);
@@ -146,6 +148,15 @@ void xds_delta_ask_again_by(struct xds_delta *delta, const char *by);
 
 /* On demand: lets go of an address that is held, without on_removed. */
 void xds_delta_drop(struct xds_delta *delta, const char *name);
+
+/* Whether the address that is held by this name is subscribed to, or has answered a name that is. */
+bool xds_delta_is_needed(const struct xds_delta *delta, const char *name);
+
+/* Names that are held, but of which the present stream was told nothing and has told nothing. */
+size_t xds_delta_num_unconfirmed(const struct xds_delta *delta, enum xds_type type);
+
+/* Removes these, calling on_removed. To be called when answers have ceased to pour in. */
+void xds_delta_remove_unconfirmed(struct xds_delta *delta, enum xds_type type);
 
 /*
  * Holds a resource of another life (the cache), as if it had come in an answer. 0, or -1 (ERR_INVALID,
