@@ -94,6 +94,7 @@ struct hbone_pool *hbone_pool_new(struct tls_io *io, const struct hbone_pool_opt
     pool->later = (struct net_task){.run = on_later, .owner = pool};
     TAILQ_INIT(&pool->dirty);
     TAILQ_INIT(&pool->answers);
+    TAILQ_INIT(&pool->nested);
     pool->answer_timer = net_timer_new(pool->loop, on_answer_timeout, pool);
     if (pool->answer_timer == NULL)
         goto fail;
@@ -129,6 +130,7 @@ void hbone_pool_free(struct hbone_pool *pool)
 {
     if (pool == NULL)
         return;
+    hbone_nested_free_all(&pool->nested);
     assert(pool->stats.waiting == 0);
     for_each_group(pool, drop_group);
     net_task_cancel(&pool->later);

@@ -15,6 +15,7 @@
 #include <sys/queue.h>
 
 #include "hbone_client.h"
+#include "hbone_connect.h"
 #include "hbone_pool.h"
 
 enum {
@@ -25,6 +26,7 @@ enum {
 TAILQ_HEAD(hbone_wait_list, hbone_pool_wait);
 TAILQ_HEAD(hbone_client_list, hbone_client);
 TAILQ_HEAD(hbone_group_list, hbone_group);
+TAILQ_HEAD(hbone_nested_list, hbone_nested);
 
 struct hbone_pool_wait {
     TAILQ_ENTRY(hbone_pool_wait) entry;
@@ -36,12 +38,9 @@ struct hbone_pool_wait {
     void *owner;
     uint64_t answer_until_ms; /* once sent */
     unsigned num_attempts;
-    bool on_used_client;   /* sent on a connection that had proved itself */
-    const char *authority; /* these live behind the struct */
-    const char *baggage;
-    const char *forwarded;
-    const char *traceparent;
-    char text[];
+    bool on_used_client; /* sent on a connection that had proved itself */
+    struct hbone_connect connect;
+    char text[]; /* of connect */
 };
 
 /* One destination: an address, and who is expected there. */
@@ -70,7 +69,8 @@ struct hbone_pool {
     struct net_timer *answer_timer;
     struct hbone_group *buckets[HBONE_GROUP_BUCKETS];
     struct hbone_group_list dirty;
-    struct hbone_wait_list answers; /* sent; in the order of their deadlines */
+    struct hbone_wait_list answers;  /* sent; in the order of their deadlines */
+    struct hbone_nested_list nested; /* inside tunnels of the pool's own */
     struct hbone_pool_stats stats;
     bool draining;
 };
@@ -121,6 +121,15 @@ void hbone_group_close(struct hbone_group *group);
 
 /* Ends all its clients now. */
 void hbone_group_drop(struct hbone_group *group);
+
+/* ------------------------------------------------------------------------------ hbone_nested -- */
+
+/* Ends all that are nested, without a word to anybody: their tunnels have been closed. */
+void hbone_nested_free_all(struct hbone_nested_list *list);
+
+/* The part of hbone_pool_review that concerns them: at most `max` are judged; returns how many. */
+unsigned hbone_nested_review(struct hbone_nested_list *list, const struct hbone_pool_review *review,
+                             unsigned max);
 
 /* -------------------------------------------------------------------------------- hbone_pool -- */
 

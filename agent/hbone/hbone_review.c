@@ -53,5 +53,6 @@ unsigned hbone_pool_review(struct hbone_pool *pool, const struct hbone_pool_revi
         for (; group != NULL && num < review->max; group = group->next_in_bucket)
             num += review_group(group, review, review->max - num);
     }
+    num += hbone_nested_review(&pool->nested, review, review->max - num);
     return num;
 }

@@ -9,37 +9,16 @@
 
 /* ---------------------------------------------------------------------------- making, moving -- */
 
-static size_t text_size(const char *text)
-{
-    return text == NULL ? 0 : strlen(text) + 1;
-}
-
-static const char *put_text(char **at, const char *text)
-{
-    if (text == NULL || text[0] == '\0')
-        return NULL;
-    char *copy = *at;
-    size_t size = text_size(text);
-    memcpy(copy, text, size);
-    *at += size;
-    return copy;
-}
-
 struct hbone_pool_wait *hbone_wait_new(struct hbone_group *group,
                                        const struct hbone_pool_request *request,
                                        hbone_pool_done *done, void *owner)
 {
-    size_t size = text_size(request->authority) + text_size(request->baggage) +
-                  text_size(request->forwarded) + text_size(request->traceparent);
-    struct hbone_pool_wait *wait = malloc(sizeof(*wait) + size);
+    const struct hbone_connect connect = hbone_connect_of(request);
+    struct hbone_pool_wait *wait = malloc(sizeof(*wait) + hbone_connect_size(&connect));
     if (wait == NULL)
         return NULL;
     *wait = (struct hbone_pool_wait){.group = group, .done = done, .owner = owner};
-    char *at = wait->text;
-    wait->authority = put_text(&at, request->authority);
-    wait->baggage = put_text(&at, request->baggage);
-    wait->forwarded = put_text(&at, request->forwarded);
-    wait->traceparent = put_text(&at, request->traceparent);
+    hbone_connect_copy(&wait->connect, &connect, wait->text);
     group->num_waits++;
     group->pool->stats.waiting++;
     return wait;
@@ -117,46 +96,17 @@ void hbone_wait_fail_all(struct hbone_wait_list *list, enum reason reason, const
 
 /* ------------------------------------------------------------------------------ answer, loss -- */
 
-static unsigned parse_status(const char *text)
-{
-    unsigned status = 0;
-    for (; text != NULL && *text >= '0' && *text <= '9' && status < 1000; text++)
-        status = status * 10 + (unsigned)(*text - '0');
-    return status;
-}
-
-static enum reason reason_of_status(unsigned status)
-{
-    switch (status) {
-    case 200:
-        return REASON_DONE;
-    case 401:
-        return REASON_PEER_REFUSED;
-    case 503:
-        return REASON_PEER_UNREACHABLE;
-    default:
-        return REASON_PEER_STATUS;
-    }
-}
-
 static void on_answer(void *owner, const struct h2_header *headers, size_t num_headers, bool end)
 {
     struct hbone_pool_wait *wait = owner;
     struct peer_cert *peer = peer_cert_ref(wait->client->peer);
     struct stream *tunnel = NULL;
     struct err err;
-    struct hbone_pool_answer answer = {
-        .status = parse_status(h2_header_find(headers, num_headers, ":status")),
-        .baggage = h2_header_find(headers, num_headers, "baggage"),
-        .peer = peer,
-    };
-    answer.reason = reason_of_status(answer.status);
+    struct hbone_pool_answer answer = {.peer = peer};
+    hbone_connect_read_answer(&answer, &err, headers, num_headers);
     if (answer.reason == REASON_DONE) {
         tunnel = hbone_stream_open(wait->stream);
         wait->stream = NULL;
-    } else {
-        err_set(&err, ERR_DENIED, "the peer answered CONNECT with status %u", answer.status);
-        answer.err = &err;
     }
     finish(wait, tunnel, &answer);
     peer_cert_unref(peer);
@@ -186,14 +136,10 @@ static void on_lost(void *owner, const struct hbone_loss *loss)
         hbone_pool_mark(wait->group);
         return;
     }
-    if (loss->reason != REASON_DONE) {
-        hbone_wait_fail(wait, loss->reason, loss->err);
-        return;
-    }
-    struct err err;
-    err_set(&err, ERR_PROTOCOL, "the stream was reset before the answer (HTTP/2 error code %u)",
-            loss->code);
-    hbone_wait_fail(wait, loss->by_peer ? REASON_PEER_RESET : REASON_HTTP2_FAILED, &err);
+    const struct err *why;
+    struct err store;
+    enum reason reason = hbone_connect_reason_of_loss(loss, &why, &store);
+    hbone_wait_fail(wait, reason, why);
 }
 
 static const struct hbone_opener opener = {
@@ -205,19 +151,8 @@ static const struct hbone_opener opener = {
 
 void hbone_wait_send(struct hbone_pool_wait *wait, struct hbone_client *client)
 {
-    struct h2_header headers[5] = {
-        {.name = ":method", .value = "CONNECT"},
-        {.name = ":authority", .value = wait->authority},
-    };
-    size_t num = 2;
-    if (wait->baggage != NULL)
-        headers[num++] = (struct h2_header){.name = "baggage", .value = wait->baggage};
-    if (wait->forwarded != NULL)
-        headers[num++] =
-            (struct h2_header){.name = "forwarded", .value = wait->forwarded, .unique = true};
-    if (wait->traceparent != NULL)
-        headers[num++] =
-            (struct h2_header){.name = "traceparent", .value = wait->traceparent, .unique = true};
+    struct h2_header headers[HBONE_CONNECT_HEADERS];
+    size_t num = hbone_connect_headers(&wait->connect, headers);
     wait->client = client;
     wait->on_used_client = hbone_client_was_heard(client);
     wait->num_attempts++;

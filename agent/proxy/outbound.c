@@ -2,9 +2,12 @@
  * Outbound: a connection that the application makes. Accept, find where it was going, decide, then a tunnel to the peer's agent,
  * a plain connection, or a refusal. When an endpoint cannot be reached, and nothing was sent yet, the next one is tried.
  */
+#include <stdio.h>
+
 #include "clock.h"
 #include "dial.h"
 #include "hbone_headers.h"
+#include "lookup.h"
 #include "proxy_state.h"
 #include "rng.h"
 
@@ -61,10 +64,10 @@ static void outbound_touch(const struct mesh_decision *decision)
         mesh_interest_touch(decision->used[i], (uint32_t)(clock_mono_ms() / 1000));
 }
 
-static void outbound_decide(const struct session *session, struct mesh_decision *decision)
+static struct mesh_request outbound_request(const struct session *session)
 {
     const struct proxy *proxy = session->proxy;
-    const struct mesh_request request = {
+    return (struct mesh_request){
         .source = session->source,
         .network = proxy->options.network,
         .destination = session->original_addr,
@@ -74,6 +77,11 @@ static void outbound_decide(const struct session *session, struct mesh_decision 
         .num_tried = session->num_tried,
         .only_tunnels = session->only_tunnels,
     };
+}
+
+static void outbound_decide(const struct session *session, struct mesh_decision *decision)
+{
+    const struct mesh_request request = outbound_request(session);
     mesh_decide(session->snapshot, &request, decision);
     outbound_touch(decision);
 }
@@ -135,11 +143,9 @@ static void outbound_start_connect(struct session *session)
 
 /* --------------------------------------------------------------------------------------------------------------- tunnels -- */
 
-static void outbound_on_tunnel(void *owner, struct stream *stream,
+static void outbound_on_answer(struct session *session, struct stream *stream,
                                const struct hbone_pool_answer *answer)
 {
-    struct session *session = owner;
-    session->tunnelling = NULL;
     if (answer->peer != NULL && session->tls != NULL) {
         peer_cert_unref(session->peer);
         session->peer = peer_cert_ref(answer->peer);
@@ -153,6 +159,52 @@ static void outbound_on_tunnel(void *owner, struct stream *stream,
     session_relay(session);
 }
 
+static void outbound_on_tunnel(void *owner, struct stream *stream,
+                               const struct hbone_pool_answer *answer)
+{
+    struct session *session = owner;
+    session->tunnelling = NULL;
+    outbound_on_answer(session, stream, answer);
+}
+
+static void outbound_on_nested(void *owner, struct stream *stream,
+                               const struct hbone_pool_answer *answer)
+{
+    struct session *session = owner;
+    session->nesting = NULL;
+    if (stream != NULL)
+        session_learn_foreign(session, answer->baggage);
+    outbound_on_answer(session, stream, answer);
+}
+
+static bool outbound_ask_for_tunnel(struct session *session, const struct mesh_decision *decision,
+                                    const struct hbone_pool_request *request)
+{
+    struct hbone_pool *pool = session->proxy->pool;
+    if (!decision->is_nested) {
+        session->tunnelling = hbone_pool_connect(pool, request, outbound_on_tunnel, session);
+        return session->tunnelling != NULL;
+    }
+    const struct hbone_nested_request nested = {
+        .outer = *request,
+        .expected = decision->inner_identities,
+        .num_expected = decision->num_inner_identities,
+    };
+    session->nesting = hbone_nested_start(pool, &nested, outbound_on_nested, session);
+    return session->nesting != NULL;
+}
+
+/* What the CONNECT asks for: an address; another network's gateway is asked for the service by its name. */
+static const char *outbound_authority(const struct mesh_decision *decision, char *out)
+{
+    struct hbone_authority authority = {.ip = decision->target.ip, .port = decision->target.port};
+    if (decision->is_nested) {
+        authority.ip = (struct ip){0};
+        snprintf(authority.host, sizeof(authority.host), "%s", decision->service->hostname);
+    }
+    return hbone_authority_format(&authority, out);
+}
+
 static void outbound_start_tunnel(struct session *session, const struct mesh_decision *decision)
 {
     struct proxy *proxy = session->proxy;
@@ -161,7 +213,7 @@ static void outbound_start_tunnel(struct session *session, const struct mesh_dec
     peer_cert_unref(session->peer);
     session->peer = NULL;
 
-    char authority[ADDR_TEXT_MAX];
+    char authority[HBONE_AUTHORITY_TEXT];
     char forwarded[HBONE_FORWARDED_TEXT];
     char traceparent[HBONE_TRACEPARENT_TEXT];
     char baggage[HBONE_BAGGAGE_MAX];
@@ -175,14 +227,32 @@ static void outbound_start_tunnel(struct session *session, const struct mesh_dec
         .peer = decision->tunnel,
         .expected = decision->identities,
         .num_expected = decision->num_identities,
-        .authority = addr_format(&decision->target, authority),
+        .authority = outbound_authority(decision, authority),
         .baggage = baggage,
         .forwarded = hbone_forwarded_format(&session->source_addr, host, forwarded),
         .traceparent = hbone_traceparent_format(&trace, traceparent),
+        .network = decision->is_nested ? proxy->options.network : NULL,
     };
-    session->tunnelling = hbone_pool_connect(proxy->pool, &request, outbound_on_tunnel, session);
-    if (session->tunnelling == NULL)
+    if (!outbound_ask_for_tunnel(session, decision, &request))
         session_close(session, REASON_NO_MEMORY, NULL);
+}
+
+/* -------------------------------------------------------------------------------------------------------------- host names -- */
+
+static void outbound_on_found(struct session *session, const struct mesh_decision *decision)
+{
+    outbound_act(session, decision);
+}
+
+static void outbound_on_not_found(struct session *session, const struct err *err)
+{
+    outbound_attempt_failed(session, REASON_NAME_NOT_RESOLVED, err->message);
+}
+
+static void outbound_start_lookup(struct session *session, const struct mesh_decision *decision)
+{
+    const struct mesh_request request = outbound_request(session);
+    lookup_start(session, &request, decision, outbound_on_found, outbound_on_not_found);
 }
 
 /* ------------------------------------------------------------------------------------------------- waiting for discovery -- */
@@ -227,8 +297,9 @@ static void outbound_act(struct session *session, const struct mesh_decision *de
     session->target_addr = decision->target;
     session->attempt = decision->attempt;
     session->has_target = decision->kind == MESH_TUNNEL || decision->kind == MESH_PASSTHROUGH;
-    if (session->has_target && (decision->is_nested || decision->resolve != NULL)) {
-        session_close(session, REASON_UNSUPPORTED_DESTINATION, NULL);
+    if (session->has_target && decision->resolve != NULL) {
+        session->only_tunnels = session->only_tunnels || decision->kind == MESH_TUNNEL;
+        outbound_start_lookup(session, decision);
         return;
     }
     switch (decision->kind) {

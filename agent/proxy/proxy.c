@@ -101,8 +101,9 @@ struct proxy *proxy_new(struct net_loop *loop, const struct proxy_options *optio
     TAILQ_INIT(&proxy->sessions);
     TAILQ_INIT(&proxy->tunnels);
     proxy->io = tls_io_new(loop);
+    proxy->names = net_names_new(loop);
     proxy->drain_timer = net_timer_new(loop, proxy_on_drain_timer, proxy);
-    if (proxy->io == NULL || proxy->drain_timer == NULL) {
+    if (proxy->io == NULL || proxy->names == NULL || proxy->drain_timer == NULL) {
         err_set(err, ERR_NOMEM, "out of memory");
         goto fail;
     }
@@ -213,6 +214,7 @@ void proxy_free(struct proxy *proxy)
     proxy_end_sessions(proxy);
     inbound_hbone_free(proxy);
     hbone_pool_free(proxy->pool);
+    net_names_free(proxy->names);
     tls_io_free(proxy->io);
     net_timer_free(proxy->drain_timer);
     waiting_done(proxy);

@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 
 #include "hbone_pool.h"
+#include "net_names.h"
 #include "proxy.h"
 #include "recheck.h"
 #include "session.h"
@@ -28,6 +29,7 @@ struct proxy {
 
     struct tls_io *io;
     struct hbone_pool *pool;
+    struct net_names *names; /* of destinations that have no address */
     struct net_listener *outbound;
     struct net_listener *outbound_ipv6;
     struct net_listener *inbound;

@@ -1,9 +1,11 @@
 #include "session.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "hbone_headers.h"
 #include "identity.h"
+#include "lookup.h"
 #include "proxy_state.h"
 
 /* -------------------------------------------------------------------------------------------------------------- opening -- */
@@ -150,6 +152,30 @@ static struct session_party session_party(const struct mesh_workload *workload,
     return party;
 }
 
+static struct session_party session_party_of_baggage(const struct hbone_baggage *baggage,
+                                                     const char *identity)
+{
+    return (struct session_party){
+        .identity = identity,
+        .workload = baggage->workload,
+        .namespace_ = baggage->ns,
+        .canonical_name = baggage->service,
+        .canonical_revision = baggage->version,
+        .cluster = baggage->cluster,
+    };
+}
+
+void session_learn_foreign(struct session *session, const char *baggage)
+{
+    if (baggage == NULL || session->foreign != NULL)
+        return;
+    struct hbone_baggage_store *store = malloc(sizeof(*store));
+    if (store == NULL || hbone_baggage_parse(store, baggage, strlen(baggage)) < 0)
+        free(store);
+    else
+        session->foreign = store;
+}
+
 static void session_record(const struct session *session, struct session_record *record)
 {
     const char *own = NULL;
@@ -170,6 +196,10 @@ static void session_record(const struct session *session, struct session_record 
         .mutual_tls = session->peer != NULL,
         .policy = session->policy,
     };
+    if (session->foreign != NULL && outbound)
+        record->destination = session_party_of_baggage(&session->foreign->members, peer);
+    else if (session->foreign != NULL)
+        record->source = session_party_of_baggage(&session->foreign->members, peer);
     if (session->service != NULL) {
         record->service_hostname = session->service->hostname;
         record->service_namespace = session->service->namespace_;
@@ -300,7 +330,9 @@ void session_close(struct session *session, enum reason reason, const char *deta
     net_timer_free(session->idle);
     waiting_cancel(session);
     net_connect_cancel(session->connecting);
+    lookup_cancel(session);
     hbone_pool_cancel(session->tunnelling);
+    hbone_nested_cancel(session->nesting);
     /* The peer is told after the line is written: `detail` may be lent by what closes now. */
     session_tell_end(session, reason, detail);
     if (session->request != NULL)

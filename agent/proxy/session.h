@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "hbone_headers.h"
+#include "hbone_nested.h"
 #include "hbone_pool.h"
 #include "hbone_server.h"
 #include "mesh_decide.h"
@@ -23,6 +25,8 @@
 #include "relay.h"
 #include "session_record.h"
 #include "waiting.h"
+
+struct lookup;
 
 struct session {
     TAILQ_ENTRY(session) entry; /* in proxy->sessions */
@@ -42,7 +46,8 @@ struct session {
     const struct mesh_workload *destination;
     const struct mesh_service *service;
     const char *policy;
-    struct peer_cert *peer;  /* counted; NULL without mutual TLS */
+    struct hbone_baggage_store *foreign; /* see session_learn_foreign; owned, or NULL */
+    struct peer_cert *peer;              /* counted; NULL without mutual TLS */
     struct tls_context *tls; /* counted; whose identity was ours; NULL without mutual TLS */
     uint64_t authorized_by;  /* inbound: by which policies (recheck.h); 0: not yet */
 
@@ -58,7 +63,9 @@ struct session {
     /* Not established yet: what runs. At most one of them. */
     struct waiting_session waiting;     /* for discovery */
     struct net_connect *connecting;     /* a plain connection */
+    struct lookup *lookup;              /* outbound: of a host name */
     struct hbone_pool_wait *tunnelling; /* outbound: a tunnel */
+    struct hbone_nested *nesting;       /* outbound: a tunnel into another network */
     uint64_t attempt_at_ms;             /* when it began */
     struct hbone_request
         *request; /* inbound: the CONNECT to be answered, while the application is connected to */
@@ -97,6 +104,12 @@ void session_tell_connect(const struct session *session, enum reason reason);
 
 /* Writes what HBONE's baggage says of a workload (NULL: nothing) to `out`. */
 void session_format_baggage(const struct mesh_workload *workload, char *out, size_t out_len);
+
+/*
+ * The party that we cannot look up because it is in another network, as its baggage describes it: an inbound session's source,
+ * an outbound one's destination. For labels only. NULL, or what cannot be read, changes nothing.
+ */
+void session_learn_foreign(struct session *session, const char *baggage);
 
 /* Starts the relay: near and far are both there. */
 void session_relay(struct session *session);

@@ -142,6 +142,7 @@ static void on_request(void *owner, struct hbone_request *request,
     copy_text(got->baggage, sizeof(got->baggage), info->baggage);
     copy_text(got->forwarded, sizeof(got->forwarded), info->forwarded);
     copy_text(got->traceparent, sizeof(got->traceparent), info->traceparent);
+    copy_text(got->network, sizeof(got->network), info->x_forwarded_network);
     hbone_request_set_owner(request, got);
     if (world->mode == WORLD_HOLD)
         return;

@@ -55,6 +55,7 @@ struct got {
     char baggage[200];
     char forwarded[200];
     char traceparent[80];
+    char network[80];
     struct end end;
 };
 
