@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "hbone_headers.h"
 #include "inbound.h"
 #include "proxy_state.h"
@@ -100,17 +101,11 @@ static void inbound_on_request_gone(void *owner, struct hbone_request *request)
     session_close(session, REASON_CLIENT_GONE, NULL);
 }
 
-static bool inbound_is_answered(const struct mesh_snapshot *snapshot, const char *key)
-{
-    return mesh_snapshot_service(snapshot, key) != NULL ||
-           mesh_snapshot_answered(snapshot, key) != NULL;
-}
-
 /*
- * The service of that host name for which discovery on demand is to be asked first; NULL: there is none. It is one of those that
- * this pod's workload says it serves, so that a peer cannot make us ask for anything.
+ * The name of the service that a CONNECT by host name is for, when discovery on demand has to know it first; else NULL. It is
+ * one of those that this pod's workload says it serves, so that a peer cannot make us ask for anything.
  */
-static const char *inbound_service_to_ask(const struct session *session)
+static const char *inbound_service_needed(const struct session *session)
 {
     const struct mesh_workload *local = session->destination;
     if (session->authority->ip.family != IP_NONE || local == NULL ||
@@ -120,9 +115,22 @@ static const char *inbound_service_to_ask(const struct session *session)
         const char *key = local->services[i].service;
         const char *slash = strchr(key, '/');
         if (slash != NULL && strcmp(slash + 1, session->authority->host) == 0)
-            return inbound_is_answered(session->snapshot, key) ? NULL : key;
+            return key;
     }
     return NULL;
+}
+
+/* The same while it has to be asked for. What is known is told to be of use. */
+static const char *inbound_service_to_ask(const struct session *session)
+{
+    const char *key = inbound_service_needed(session);
+    if (key == NULL)
+        return NULL;
+    const struct mesh_interest *interest = mesh_snapshot_answered(session->snapshot, key);
+    if (interest != NULL)
+        mesh_interest_touch(interest, (uint32_t)(clock_mono_ms() / 1000));
+    bool known = interest != NULL || mesh_snapshot_service(session->snapshot, key) != NULL;
+    return known ? NULL : key;
 }
 
 /*
