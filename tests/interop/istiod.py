@@ -32,12 +32,12 @@ class Istiod:
         self._cluster.apply_definitions(ISTIO_DEFINITIONS)
         self._cluster.namespace(NAMESPACE)
 
-    def start(self, **environment):
-        """Starts it, with these environment variables beside the usual ones, and waits until it is ready."""
+    def start(self, *arguments, **environment):
+        """Starts it, with these arguments and environment variables beside the usual ones, and waits until it is ready."""
         self.process = self.pod.start(
             [program("pilot-discovery"), "discovery", "--kubeconfig", self._cluster.kubeconfig_file,
-             "--namespace", NAMESPACE, "--clusterID", "Kubernetes", "--monitoringAddr", ":15014", "--ctrlz_port", "0"],
-            name="istiod", cwd=self._folder,
+             "--namespace", NAMESPACE, "--clusterID", "Kubernetes", "--monitoringAddr", ":15014", "--ctrlz_port", "0", *arguments],
+            cwd=self._folder,
             env={"PILOT_ENABLE_AMBIENT": "true", "POD_NAME": "istiod-0", "POD_NAMESPACE": NAMESPACE, "REVISION": "default",
                  "ROOT_CA_DIR": os.path.join(self._folder, "cacerts"), "ISTIO_MULTIROOT_MESH": "true",
                  # The webhooks that it would look after are not installed.

@@ -182,7 +182,12 @@ class PluggedAuthority(Case):
 
 
 class Discovery(Case):
-    """Pods, services and endpoints as they are made, changed and deleted through the API."""
+    """Pods, services and endpoints as they are made, changed and deleted through the API, while connections to istiod grow old."""
+
+    @classmethod
+    def start_istiod(cls):
+        # Half an hour, usually: then istiod says GOAWAY.
+        cls.istiod.start("--keepaliveMaxServerConnectionAge", "5s")
 
     def last_session(self, agent, port):
         return agent.sessions(port)[-1]
