@@ -128,7 +128,7 @@ void inbound_start_connect(struct session *session, bool (*accept)(struct sessio
     session->accept = accept;
     session->attempt_at_ms = net_loop_now_ms(proxy->loop);
     session->connecting =
-        net_connect_start(proxy->loop, &session->target_addr, &proxy->options.tcp,
+        net_connect_start(proxy->loop, &session->dial_addr, &proxy->options.tcp,
                           proxy->options.connect_timeout_ms, inbound_on_connected, session, &err);
     if (session->connecting == NULL)
         session_close(session, dial_connect_reason(&err), err.message);

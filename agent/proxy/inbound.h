@@ -35,7 +35,7 @@ void inbound_act(struct session *session, enum reason reason, const char *detail
 void inbound_on_timeout(struct session *session);
 
 /*
- * Connects to the application at session->target_addr, then relays; ends the session when that fails. What is sent to an HBONE
+ * Connects to the application at session->dial_addr, then relays; ends the session when that fails. What is sent to an HBONE
  * peer that waits for an answer is decided by `accept`, which is called once the application has accepted: it fills in
  * session->near and returns true, or has ended the session. NULL: near is there already.
  */

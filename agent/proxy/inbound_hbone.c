@@ -8,7 +8,9 @@
 #include "clock.h"
 #include "hbone_headers.h"
 #include "inbound.h"
+#include "mesh_inbound.h"
 #include "proxy_state.h"
+#include "proxy_v2.h"
 
 struct inbound_tunnel {
     TAILQ_ENTRY(inbound_tunnel) entry; /* in proxy->tunnels */
@@ -80,6 +82,18 @@ static void inbound_on_handshaken(void *owner)
 
 /* ------------------------------------------------------------------------------------------------------------ the tunnels -- */
 
+/* The first bytes that the application gets: who calls, and what for. Nobody else has written to it yet. */
+static void inbound_write_proxy_header(const struct session *session)
+{
+    const struct proxy_v2 header = {
+        .source = session->source_addr,
+        .destination = session->proxied_addr,
+        .identity = session->peer->id.uri,
+    };
+    uint8_t bytes[PROXY_V2_MAX];
+    stream_write(session->far, bytes, proxy_v2_write(&header, bytes));
+}
+
 static bool inbound_accept_request(struct session *session)
 {
     char baggage[HBONE_BAGGAGE_MAX];
@@ -88,10 +102,13 @@ static bool inbound_accept_request(struct session *session)
     session->request = NULL;
     free(session->authority);
     session->authority = NULL;
-    if (session->near != NULL)
-        return true;
-    session_close(session, REASON_NO_MEMORY, NULL);
-    return false;
+    if (session->near == NULL) {
+        session_close(session, REASON_NO_MEMORY, NULL);
+        return false;
+    }
+    if (session->is_proxied)
+        inbound_write_proxy_header(session);
+    return true;
 }
 
 static void inbound_on_request_gone(void *owner, struct hbone_request *request)
@@ -133,36 +150,28 @@ static const char *inbound_service_to_ask(const struct session *session)
     return known ? NULL : key;
 }
 
-/*
- * Where the CONNECT leads: an address must be the one that the peer connected to, a host name a service with this pod behind it.
- * The application is always dialled at the pod's own address; the authority decides the port alone.
- */
+/* Where the CONNECT leads; see mesh_inbound.h. */
 static enum reason inbound_find_target(struct session *session, const char **detail)
 {
     const struct hbone_authority *authority = session->authority;
-    const struct addr *local = &session->destination_addr;
-    session->target_addr = (struct addr){.ip = local->ip, .port = authority->port};
+    const struct mesh_arrival arrival = {
+        .local = session->destination,
+        .network = session->proxy->options.network,
+        .address = session->destination_addr.ip,
+        .ip = authority->ip,
+        .host = authority->host,
+        .port = authority->port,
+    };
+    struct mesh_landing landing;
+    mesh_inbound_land(session->snapshot, &arrival, &landing);
+    session->service = landing.service;
+    session->target_addr = landing.target;
     session->has_target = true;
-    if (authority->ip.family != IP_NONE) {
-        if (ip_equal(&authority->ip, &local->ip))
-            return REASON_DONE;
-        *detail = "the tunnel's :authority is not the address that it was opened to";
-        return REASON_WRONG_DESTINATION;
-    }
-    if (session->destination == NULL)
-        return REASON_UNKNOWN_LOCAL_WORKLOAD;
-    session->service = mesh_snapshot_service_by_hostname(session->snapshot, authority->host,
-                                                         session->destination->namespace_);
-    if (session->service == NULL) {
-        *detail = "discovery knows no service of the host name in the tunnel's :authority";
-        return REASON_UNKNOWN_DESTINATION;
-    }
-    session->target_addr.port =
-        mesh_snapshot_target_port(session->service, session->destination, authority->port);
-    if (session->target_addr.port != 0)
-        return REASON_DONE;
-    *detail = "this pod does not serve that port of the service in the tunnel's :authority";
-    return REASON_UNKNOWN_DESTINATION;
+    session->dial_addr = landing.dial;
+    session->is_proxied = landing.is_proxied;
+    session->proxied_addr = landing.original;
+    *detail = landing.detail;
+    return landing.reason;
 }
 
 static void inbound_request_decide(struct session *session);
@@ -208,6 +217,13 @@ static struct session *inbound_new_session(struct inbound_tunnel *tunnel)
     return session;
 }
 
+/* The client is in another network: its address says nothing here, so what it says of itself is all there is for labels. */
+static bool inbound_is_foreign(const struct proxy *proxy, const struct hbone_request_info *info)
+{
+    return info->x_forwarded_network != NULL &&
+           strcmp(info->x_forwarded_network, proxy->options.network) != 0;
+}
+
 static void inbound_on_request(void *owner, struct hbone_request *request,
                                const struct hbone_request_info *info)
 {
@@ -225,6 +241,8 @@ static void inbound_on_request(void *owner, struct hbone_request *request,
         return;
     }
     *session->authority = info->authority;
+    if (inbound_is_foreign(tunnel->proxy, info))
+        session_learn_foreign(session, info->baggage);
     inbound_request_decide(session);
 }
 

@@ -26,6 +26,7 @@ void inbound_plain_on_accept(void *owner, struct net_tcp *tcp)
     if (session == NULL)
         return;
     session->target_addr = session->original_addr;
+    session->dial_addr = session->original_addr;
     session->has_target = true;
     inbound_plain_decide(session);
 }

@@ -72,6 +72,11 @@ struct session {
     struct hbone_authority *authority;       /* of a request that waits for discovery; owned */
     bool (*accept)(struct session *session); /* inbound: answers it; see inbound.h */
 
+    /* Inbound: where the application is dialled, and whether it is told by a PROXY header that proxied_addr was asked for. */
+    struct addr dial_addr;
+    bool is_proxied;
+    struct addr proxied_addr;
+
     /* Outbound: endpoints that failed, and whether one of them was to be reached by a tunnel. */
     struct addr attempt; /* mesh_decision.attempt of the one under way */
     struct addr tried[MESH_TRIED_MAX];
