@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.join(_ROOT, "tests", "harness"))
 # pylint: disable=wrong-import-position
 import identities  # noqa: E402
 import measures  # noqa: E402
+import mesh_state  # noqa: E402
 import pods  # noqa: E402
 import report  # noqa: E402
 import setups  # noqa: E402
@@ -51,6 +52,8 @@ def _parse_args():
     parser.add_argument("--json", metavar="FILE", help="write every single measurement there")
     parser.add_argument("--write", metavar="FILE", help="write the tables there, in Markdown")
     parser.add_argument("--from-json", metavar="FILE", help="measure nothing, make the tables from an earlier run")
+    parser.add_argument("--mesh", action="store_true",
+                        help="measure only what the state of a large mesh costs; --write replaces that section of the file")
     parser.add_argument("--bin", default=os.path.join(_ROOT, "build", "release", "bin"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.rounds = args.rounds or (2 if args.quick else 5)
@@ -185,6 +188,27 @@ def _measure(args):
     return _run(args, tools, chosen)
 
 
+def _read(path):
+    """What is in the file; nothing where there is none."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+def _run_mesh(args):
+    data = mesh_state.measure(os.path.join(args.bin, "remora-mesh-bench"), args.rounds)
+    about = (f"{datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d')}, "
+             f"{os.cpu_count()} × {_cpu_model()}, median of {args.rounds} runs.")
+    section = mesh_state.section(data, about)
+    if args.json:
+        _write(args.json, json.dumps(data, indent=1) + "\n")
+    print(section)
+    if args.write:
+        _write(args.write, mesh_state.join(mesh_state.split(_read(args.write))[0], section))
+
+
 def _write(path, text):
     with open(path, "w", encoding="utf-8") as out:
         out.write(text)
@@ -193,6 +217,9 @@ def _write(path, text):
 
 def main():
     args = _parse_args()
+    if args.mesh:
+        _run_mesh(args)
+        return
     if args.from_json:
         with open(args.from_json, encoding="utf-8") as saved:
             data = json.load(saved)
@@ -203,7 +230,7 @@ def main():
     page = report.markdown(data)
     print(page)
     if args.write:
-        _write(args.write, page)
+        _write(args.write, mesh_state.join(page, mesh_state.split(_read(args.write))[1]))
     failures = report.Results(data).failures()
     for failure in failures:
         _say(failure)

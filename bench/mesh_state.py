@@ -1,0 +1,84 @@
+"""The section of the benchmark on the state of a large mesh: runs remora-mesh-bench and makes tables of what it prints."""
+
+import json
+import statistics
+import subprocess
+
+HEADING = "## The state of a large mesh"
+
+
+def measure(program, rounds):
+    """Each figure of remora-mesh-bench as the median of the rounds; every round is a process of its own."""
+    results = []
+    for _ in range(rounds):
+        done = subprocess.run([program], check=True, stdout=subprocess.PIPE, text=True)
+        results.append(json.loads(done.stdout))
+    return {name: statistics.median(result[name] for result in results) for name in results[0]}
+
+
+def _duration(nanoseconds):
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if nanoseconds >= size:
+            return f"{nanoseconds / size:.3g} {unit}"
+    return f"{nanoseconds:.3g} ns"
+
+
+def _table(header, rows):
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _update_row(data, title, figure, changes):
+    elapsed = data[figure]
+    return [title, _duration(elapsed), _duration(elapsed / changes), f"1 : {data['rebuild_ns'] / elapsed:,.0f}"]
+
+
+def _updates(data):
+    batch = int(data["batch"])
+    return _table(["update", "time", "for each object", "to building all anew"], [
+        _update_row(data, "one workload changed", "workload_changed_ns", 1),
+        _update_row(data, "one workload added", "workload_added_ns", 1),
+        _update_row(data, "one workload removed", "workload_removed_ns", 1),
+        _update_row(data, f"one endpoint of a service with {data['endpoints']:,.0f} changed", "endpoint_changed_ns", 1),
+        _update_row(data, "that service changed", "large_service_changed_ns", 1),
+        _update_row(data, f"{batch:,} workloads changed at once", "batch_changed_ns", batch),
+        _update_row(data, "building all anew", "rebuild_ns", data["workloads"] + data["services"]),
+    ])
+
+
+def _memory(data):
+    def row(title, size, workloads):
+        return [title, f"{size / 1e6:,.2f} MB", f"{size / workloads:,.0f} B"]
+
+    return _table(["memory", "in all", "for each workload"], [
+        row("the whole mesh, allocated", data["allocated_bytes"], data["workloads"]),
+        row("the whole mesh, resident", data["resident_bytes"], data["workloads"]),
+        row(f"after {data['storm']:,.0f} updates more, resident, on top", data["storm_resident_bytes"], data["workloads"]),
+        row(f"an agent on demand that talks to {data['known_services']:.0f} services with "
+            f"{data['known_workloads']:.0f} workloads", data["on_demand_bytes"], data["known_workloads"]),
+    ])
+
+
+def section(data, about):
+    """The section in Markdown."""
+    intro = (f"{data['workloads']:,.0f} workloads in {data['services']:,.0f} services, one of which has "
+             f"{data['endpoints']:,.0f} endpoints; written by `scripts/bench --mesh`. {about}")
+    decisions = (f"A decision where a connection goes takes {_duration(data['decision_ns'])} when each is for another of all "
+                 f"services, and {_duration(data['large_decision_ns'])} when all are for the large one.")
+    return "\n\n".join([HEADING, intro, _updates(data), _memory(data), decisions]) + "\n"
+
+
+def split(page):
+    """A page without the section, and the section ("" where there is none). Both end with a newline, or are empty."""
+    start = page.find(HEADING + "\n")
+    if start < 0:
+        return page, ""
+    end = page.find("\n## ", start)
+    if end < 0:
+        return page[:start].rstrip("\n") + "\n" if start else "", page[start:]
+    return page[:start] + page[end + 1:], page[start:end + 1]
+
+
+def join(page, part):
+    """The page with the section at its end."""
+    return page.rstrip("\n") + "\n\n" + part if page and part else page + part
