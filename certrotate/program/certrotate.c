@@ -14,6 +14,7 @@
 #include "rotation.h"
 #include "rotation_metrics.h"
 #include "tls_io.h"
+#include "workload_api.h"
 
 enum {
     RENEW_JITTER_PERCENT = 10,      /* as the agent */
@@ -30,6 +31,7 @@ struct certrotate {
     struct net_loop *loop;
     struct tls_io *io;
     struct rotation *rotation;
+    struct cert_source *spiffe; /* the rotation's, when it is the Workload API */
     struct cert_output *output;
     struct action *action;
     struct private_dir *metrics_dir; /* NULL: no metrics */
@@ -187,9 +189,16 @@ static void on_failure(void *owner, const struct err *err, uint64_t retry_ms)
     write_metrics(certrotate);
 }
 
+static void on_trouble(void *owner, const struct err *err)
+{
+    (void)owner;
+    LOG_WARN("certrotate", "not all is well with the certificate", LOG_S("error", err->message));
+}
+
 static const struct rotation_handler rotation_handler = {
     .on_identity = on_identity,
     .on_failure = on_failure,
+    .on_trouble = on_trouble,
 };
 
 /* ------------------------------------------------------------------------------------- signals -- */
@@ -199,6 +208,8 @@ static void on_signal(void *owner, int signum)
     struct certrotate *certrotate = owner;
     if (signum == SIGHUP) {
         LOG_INFO("certrotate", "renewing now", LOG_S("signal", "HUP"));
+        if (certrotate->spiffe != NULL)
+            workload_api_retry(certrotate->spiffe);
         rotation_fetch_now(certrotate->rotation);
         return;
     }
@@ -217,9 +228,20 @@ static void on_once_timeout(void *owner)
 
 /* ----------------------------------------------------------------------------- making, ending -- */
 
-static struct cert_source *make_source(struct certrotate *certrotate, struct err *err)
+static struct cert_source *
+make_spiffe_source(struct tls_io *io, const struct certrotate_config *config, struct err *err)
 {
-    const struct certrotate_config *config = certrotate->config;
+    const struct workload_api_options options = {
+        .endpoint = config->spiffe_endpoint,
+        .hint = config->spiffe_hint,
+        .spiffe_id = config->identity,
+    };
+    return workload_api_new(io, &options, err);
+}
+
+static struct cert_source *make_ca_source(struct tls_io *io, const struct certrotate_config *config,
+                                          struct err *err)
+{
     const struct ca_client_options options = {
         .address = config->ca_address,
         .server_name = config->ca_server_name,
@@ -228,7 +250,7 @@ static struct cert_source *make_source(struct certrotate *certrotate, struct err
         .cluster_id = config->cluster_id,
         .validity_s = (int64_t)(config->cert_ttl_ms / 1000),
     };
-    return ca_client_new(certrotate->io, &options, err);
+    return ca_client_new(io, &options, err);
 }
 
 static int make_rotation(struct certrotate *certrotate, struct err *err)
@@ -237,9 +259,12 @@ static int make_rotation(struct certrotate *certrotate, struct err *err)
     certrotate->io = tls_io_new(certrotate->loop);
     if (certrotate->io == NULL)
         return err_set(err, ERR_NOMEM, "out of memory");
-    struct cert_source *source = make_source(certrotate, err);
+    struct cert_source *source = config->source == CERTROTATE_SPIFFE
+                                     ? make_spiffe_source(certrotate->io, config, err)
+                                     : make_ca_source(certrotate->io, config, err);
     if (source == NULL)
         return err_prefix(err, "certificate source");
+    certrotate->spiffe = config->source == CERTROTATE_SPIFFE ? source : NULL;
     const struct rotation_options options = {
         .identity_uri = config->identity[0] != '\0' ? config->identity : NULL,
         .jitter_percent = RENEW_JITTER_PERCENT,

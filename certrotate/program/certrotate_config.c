@@ -11,6 +11,7 @@
 #include "options_server.h"
 #include "spiffe_id.h"
 #include "words.h"
+#include "workload_api.h"
 
 enum {
     SECOND = 1000,
@@ -83,6 +84,13 @@ static const struct option_spec specs[] = {
            .max = (uint64_t)90 * DAY, .aliases = {"SECRET_TTL"},
            .help = "Lifetime asked of the CA, which may give less. Renewed at about half of it. "
                    "Istio's default."),
+    OPTION("spiffe-endpoint", OPTION_TEXT, spiffe_endpoint, "", SOURCE,
+           .aliases = {"SPIFFE_ENDPOINT_SOCKET"},
+           .help = "The Workload API: unix:///path of its socket, or tcp://ip:port. Required with "
+                   "cert-source spiffe."),
+    OPTION("spiffe-hint", OPTION_TEXT, spiffe_hint, "", SOURCE,
+           .help = "Of several identities, the one with this hint. Where nothing is said, the one "
+                   "that identity names, else the first."),
 
     OPTION("output-dir", OPTION_PATH, output_dir, "", FILES,
            .help = "Directory of the files, this program's own; made if it is missing. It has to "
@@ -206,6 +214,25 @@ static int check_istio_ca(struct options *options, const struct certrotate_confi
     return options_server_derive(options, &ca, err);
 }
 
+static int check_spiffe(const struct options *options, const struct certrotate_config *config,
+                        struct err *err)
+{
+    struct err why;
+    if (check_required(options, "spiffe-endpoint", config->spiffe_endpoint,
+                       " with cert-source spiffe", err) < 0)
+        return -1;
+    if (workload_api_check_endpoint(config->spiffe_endpoint, &why) < 0)
+        return options_error(options, "spiffe-endpoint", err, "%s", why.message);
+    return 0;
+}
+
+static int check_source(struct options *options, const struct certrotate_config *config,
+                        struct err *err)
+{
+    return config->source == CERTROTATE_SPIFFE ? check_spiffe(options, config, err)
+                                               : check_istio_ca(options, config, err);
+}
+
 /* True for a number, which names a user or group that has no name. */
 static bool read_number(const char *text, uint32_t *number)
 {
@@ -307,9 +334,7 @@ static int check_action(const struct options *options, struct certrotate_config 
 static int check(struct options *options, struct certrotate_config *config, struct err *err)
 {
     if (check_required(options, "output-dir", config->output_dir, "", err) < 0 ||
-        derive_identity(options, config, err) < 0)
-        return -1;
-    if (config->source == CERTROTATE_ISTIO_CA && check_istio_ca(options, config, err) < 0)
+        derive_identity(options, config, err) < 0 || check_source(options, config, err) < 0)
         return -1;
     if (check_metrics_name(options, config, err) < 0 || read_rights(options, config, err) < 0)
         return -1;

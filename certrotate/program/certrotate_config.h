@@ -40,6 +40,8 @@ struct certrotate_config {
     const char *ca_server_name;
     const char *token_file;
     uint64_t cert_ttl_ms;
+    const char *spiffe_endpoint;
+    const char *spiffe_hint;
 
     /* files */
     const char *output_dir;

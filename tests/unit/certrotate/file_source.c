@@ -192,7 +192,7 @@ static void write_set(const struct world *world, const struct cert_built *leaf)
 static void a_replaced_set_of_files_becomes_the_new_identity(void **state)
 {
     struct world *world = *state;
-    static const struct rotation_handler HANDLER = {on_identity, NULL};
+    static const struct rotation_handler HANDLER = {on_identity, NULL, NULL};
     const struct rotation_options options = {.identity_uri = ID};
     struct watched watched = {.world = world};
     struct cert_built *first = cert_builder_leaf(world->root, ID);
@@ -266,7 +266,7 @@ static void remove_versions(const struct world *world)
 static void swapped_symlinks_are_noticed_every_time(void **state)
 {
     struct world *world = *state;
-    static const struct rotation_handler HANDLER = {on_identity, NULL};
+    static const struct rotation_handler HANDLER = {on_identity, NULL, NULL};
     const struct rotation_options options = {.identity_uri = ID};
     struct watched watched = {.world = world};
     link_files(world);
@@ -288,7 +288,7 @@ static void swapped_symlinks_are_noticed_every_time(void **state)
 static void a_set_that_appears_later_is_taken_up(void **state)
 {
     struct world *world = *state;
-    static const struct rotation_handler HANDLER = {on_identity, NULL};
+    static const struct rotation_handler HANDLER = {on_identity, NULL, NULL};
     const struct rotation_options options = {.identity_uri = NULL};
     struct watched watched = {.world = world};
     struct cert_built *leaf = cert_builder_leaf(world->root, ID);

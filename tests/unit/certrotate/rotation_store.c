@@ -150,7 +150,7 @@ static void freeing_cancels_a_fetch_that_runs(void **state)
 static void a_ca_needs_a_valid_identity_to_ask_for(void **state)
 {
     struct world *world = *state;
-    static const struct rotation_handler HANDLER = {NULL, NULL}; /* nothing is started */
+    static const struct rotation_handler HANDLER = {NULL, NULL, NULL}; /* nothing is started */
     struct scripted *source = scripted_new(true);
     source->freed = &world->source_freed;
     struct rotation_options options = {0};

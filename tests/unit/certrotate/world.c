@@ -45,7 +45,7 @@ static uint64_t no_random(void)
 
 void world_open(struct world *world, bool wants_csr, const char *uri)
 {
-    static const struct rotation_handler HANDLER = {on_identity, on_failure};
+    static const struct rotation_handler HANDLER = {on_identity, on_failure, on_trouble};
     const struct rotation_options options = {
         .identity_uri = uri, .wall_ms = fake_timer_wall, .random = no_random};
     world->source = scripted_new(wants_csr);

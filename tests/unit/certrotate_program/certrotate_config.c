@@ -72,6 +72,17 @@ static void an_identity_that_is_given_is_asked_for(void **state)
     options_free(options);
 }
 
+static void with_the_workload_api_no_identity_is_needed(void **state)
+{
+    struct certrotate_config config;
+    struct options *options =
+        must_load(&config, WORDS("--output-dir=/run/tls", "--cert-source=spiffe"),
+                  WORDS("SPIFFE_ENDPOINT_SOCKET=unix:///run/spire/agent.sock"));
+    assert_string_equal(config.identity, "");
+    assert_string_equal(config.spiffe_endpoint, "unix:///run/spire/agent.sock");
+    options_free(options);
+}
+
 static void owner_group_modes_and_signal_are_read(void **state)
 {
     struct certrotate_config config;
@@ -100,6 +111,9 @@ static void what_is_wrong_is_named(void **state)
         {{BASE, "--identity=spiffe://td"}, "has no path"},
         {{BASE, "--ca-address=nowhere"}, "--ca-address: expected host:port"},
         {{BASE, "--token-file="}, "--token-file: required"},
+        {{BASE, "--cert-source=spiffe"}, "spiffe-endpoint: required with cert-source spiffe"},
+        {{BASE, "--cert-source=spiffe", "--spiffe-endpoint=unix:agent.sock"},
+         "--spiffe-endpoint: "},
         {{BASE, "--owner=nobody-of-this-name"}, "--owner: there is no user"},
         {{BASE, "--group=no-group-of-this-name"}, "--group: there is no group"},
         {{BASE, "--mode=0666"}, "--mode: expected permissions out of 0644"},
@@ -162,6 +176,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_environment_of_an_istio_pod_and_a_directory_are_enough),
         cmocka_unit_test(an_identity_that_is_given_is_asked_for),
+        cmocka_unit_test(with_the_workload_api_no_identity_is_needed),
         cmocka_unit_test(owner_group_modes_and_signal_are_read),
         cmocka_unit_test(what_is_wrong_is_named),
         cmocka_unit_test(help_needs_nothing_else),
