@@ -1,8 +1,8 @@
 /*
  * The one way to make a mesh_snapshot: out of nothing or out of another one, by adding, replacing
- * and removing workloads, services and policies. Checks what a
- * source may not say (limits, duplicates, broken names); what merely does not fit together (a
- * workload that names a service nobody described) is a warning.
+ * and removing workloads, services and policies. Checks what a source may not say (limits,
+ * duplicates, broken names); what merely does not fit together (a workload that names a service
+ * nobody described) is a warning.
  */
 #ifndef REMORA_MESH_BUILDER_H
 #define REMORA_MESH_BUILDER_H

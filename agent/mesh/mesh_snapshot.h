@@ -1,8 +1,8 @@
 /*
  * One immutable state of the mesh, with its indexes. Made by mesh_builder, shared by threads
  * through references; what it lends lives as long as the caller's reference. Snapshots made one out
- * of another share what is the same in both; no lookup costs more than the logarithm of the mesh's
- * size.
+ * of another share what is the same in both. A lookup costs the logarithm of the mesh's size; where
+ * networks (CIDR addresses) come into it, that for each prefix length in use.
  */
 #ifndef REMORA_MESH_SNAPSHOT_H
 #define REMORA_MESH_SNAPSHOT_H
@@ -24,8 +24,8 @@ const struct mesh_workload *mesh_snapshot_workload_by_uid(const struct mesh_snap
 
 /*
  * By address. Of several workloads with one address a pod with HBONE comes first, then a pod, then
- * HBONE, then the rest in the order they were added; one that is replaced keeps its place. Workloads on the host's network are not found:
- * their address is the node's.
+ * HBONE, then the rest in the order they were added; one that is replaced keeps its place. Workloads
+ * on the host's network are not found: their address is the node's.
  */
 const struct mesh_workload *mesh_snapshot_workload_by_ip(const struct mesh_snapshot *snapshot,
                                                          const char *network, const struct ip *ip);

@@ -124,21 +124,21 @@ static void change_batch(const struct bench *bench, struct mesh_builder *builder
 }
 
 /* As the control thread does it: build, publish, give up the state before. */
-static void update(struct bench *bench, change *change, unsigned n)
+static void update(struct bench *bench, change *make, unsigned n)
 {
     bench->version++;
     struct mesh_builder *builder = start(bench->snapshot);
-    change(bench, builder, n);
+    make(bench, builder, n);
     struct mesh_snapshot *next = finish(builder);
     mesh_snapshot_unref(bench->snapshot);
     bench->snapshot = next;
 }
 
-static uint64_t time_of(struct bench *bench, change *change, size_t repetitions)
+static uint64_t time_of(struct bench *bench, change *make, size_t repetitions)
 {
     for (size_t i = 0; i < repetitions; i++) {
         uint64_t before = measure_now_ns();
-        update(bench, change, (unsigned)i);
+        update(bench, make, (unsigned)i);
         bench->samples[i] = measure_now_ns() - before;
     }
     return measure_median(bench->samples, repetitions);

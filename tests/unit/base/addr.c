@@ -253,6 +253,29 @@ static void cidr_with_host_bits_names_the_network(void **state)
     assert_non_null(strstr(err.message, "the network is fd00::/64"));
 }
 
+static void cidr_around_an_address_is_its_network(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *ip;
+        unsigned prefix_len;
+        const char *cidr;
+    } rows[] = {
+        {"10.1.2.3", 0, "0.0.0.0/0"},          {"10.1.2.3", 15, "10.0.0.0/15"},
+        {"10.1.2.3", 31, "10.1.2.2/31"},       {"10.1.2.3", 32, "10.1.2.3/32"},
+        {"10.1.2.3", 33, "10.1.2.3/32"},       {"fd00::ffff", 0, "::/0"},
+        {"fd00::ffff", 121, "fd00::ff80/121"}, {"fd00::ffff", 200, "fd00::ffff/128"},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char out[ADDR_TEXT_MAX];
+        struct ip ip;
+        assert_int_equal(ip_parse(&ip, rows[i].ip, NULL), 0);
+        struct cidr cidr = cidr_around(&ip, rows[i].prefix_len);
+        assert_string_equal(cidr_format(&cidr, out), rows[i].cidr);
+        assert_true(cidr_contains(&cidr, &ip));
+    }
+}
+
 static void cidr_contains_its_addresses_only(void **state)
 {
     static const struct {
@@ -298,6 +321,7 @@ int main(void)
         cmocka_unit_test(cidr_text_goes_both_ways),
         cmocka_unit_test(cidr_refuses_what_is_malformed),
         cmocka_unit_test(cidr_with_host_bits_names_the_network),
+        cmocka_unit_test(cidr_around_an_address_is_its_network),
         cmocka_unit_test(cidr_contains_its_addresses_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
