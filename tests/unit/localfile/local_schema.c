@@ -341,7 +341,7 @@ static void a_wrong_file_is_refused_with_line_path_and_what_was_expected(void **
          "f:2:101: policies[0].rules[0][0][0].serviceAccounts[0]: the key \"serviceAccount\" is "
          "missing"},
         {WORKLOAD "name: a}\n- {uid: w, workloadIps: [], services: {}}",
-         "f: two workloads have the uid \"w\""},
+         "f:3:3: workloads[1]: two workloads have the uid \"w\""},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct err err = {0};
