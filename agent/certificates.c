@@ -6,17 +6,26 @@
 #include "clock.h"
 #include "file_source.h"
 #include "log.h"
+#include "trust_config.h"
+#include "trust_files.h"
+#include "trust_report.h"
 
 enum {
     RENEW_JITTER_PERCENT = 10, /* of half the lifetime: a mesh that started together must not renew
                                   together */
+    REPORT_FIRST_MS = 10 * 1000, /* when there should be an identity */
+    REPORT_MS = 10 * 60 * 1000,  /* a warning every ten minutes is seen, and drowns nothing */
 };
 
 struct certificates {
     struct certificates_options options;
     struct spiffe_id id;
+    struct trust_config trust;
+    struct trust_files *trust_files;
     struct rotation *rotation;
-    size_t condition; /* of readiness */
+    bool rotating;            /* rotation_start was called */
+    struct net_timer *report; /* the next look at revocation lists */
+    size_t condition;         /* of readiness */
     bool valid;
     struct telemetry_outcome outcomes[NUM_ROTATION_OUTCOMES];
 };
@@ -33,6 +42,8 @@ static void log_identity(const struct identity *identity)
              LOG_S("not_before", clock_format(svid_not_before_ms(svid), not_before)),
              LOG_S("not_after", clock_format(svid_not_after_ms(svid), not_after)),
              LOG_U("roots", trust_bundle_num_roots(trust->bundles[0])),
+             LOG_U("federated", trust->num_bundles - 1),
+             LOG_U("revocation_lists", crl_set_num(trust->crls)),
              LOG_U("epoch", identity_epoch(identity)));
 }
 
@@ -79,10 +90,80 @@ static void on_failure(void *owner, const struct err *err, uint64_t retry_ms)
                               "none valid", err->message);
 }
 
+/* What is unusable now may still be used as it was before; each message says which. */
+static void on_trouble(void *owner, const struct err *err)
+{
+    LOG_ERROR("agent", "trust is not what it should be", LOG_S("error", err->message));
+}
+
 static const struct rotation_handler rotation_handler = {
     .on_identity = on_identity,
     .on_failure = on_failure,
+    .on_trouble = on_trouble,
 };
+
+/* --------------------------------------------------------------------------- trust from files -- */
+
+/* Strict means that nothing is decided without the lists. */
+static bool may_start(const struct certificates *certificates)
+{
+    return certificates->options.config->crl_policy == AGENT_CRL_LENIENT ||
+           trust_files_has_all_crls(certificates->trust_files);
+}
+
+static void on_extras(void *owner, const struct trust_extras *extras)
+{
+    struct certificates *certificates = owner;
+    rotation_set_extras(certificates->rotation, extras);
+    if (certificates->rotating)
+        return;
+    if (may_start(certificates)) {
+        certificates->rotating = true;
+        rotation_start(certificates->rotation);
+        return;
+    }
+    readiness_set_pending(certificates->options.readiness, certificates->condition,
+                          "waits for revocation lists (crl-policy strict)", NULL);
+}
+
+static const struct trust_files_handler trust_files_handler = {
+    .on_extras = on_extras,
+    .on_trouble = on_trouble,
+};
+
+static int add_trust_files(struct certificates *certificates, struct err *err)
+{
+    const struct trust_config *trust = &certificates->trust;
+    for (size_t i = 0; i < trust->num_bundles; i++)
+        if (trust_files_add_bundle(certificates->trust_files, trust->bundles[i].trust_domain,
+                                   trust->bundles[i].path, err) < 0)
+            return -1;
+    for (size_t i = 0; i < trust->num_crl_files; i++)
+        if (trust_files_add_crl(certificates->trust_files, trust->crl_files[i], err) < 0)
+            return -1;
+    return 0;
+}
+
+/* Says again and again what only time makes wrong. */
+static void on_report(void *owner)
+{
+    struct certificates *certificates = owner;
+    const struct identity *identity = rotation_identity(certificates->rotation);
+    if (identity != NULL)
+        trust_report_log(identity_trust(identity), clock_wall_ms());
+    net_timer_start(certificates->report, REPORT_MS);
+}
+
+static int make_trust(struct certificates *certificates, struct net_loop *loop, struct err *err)
+{
+    if (trust_config_parse(&certificates->trust, certificates->options.config, err) < 0)
+        return -1;
+    certificates->report = net_timer_new(loop, on_report, certificates);
+    if (certificates->report == NULL)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    certificates->trust_files = trust_files_new(loop, &trust_files_handler, certificates, err);
+    return certificates->trust_files == NULL ? -1 : add_trust_files(certificates, err);
+}
 
 /* ----------------------------------------------------------------------------- making, ending -- */
 
@@ -125,7 +206,11 @@ static int make_id(struct spiffe_id *id, const struct agent_config *config, stru
 int certificates_check_names(const struct agent_config *config, struct err *err)
 {
     struct spiffe_id id = {0};
+    struct trust_config trust = {0};
     int rc = make_id(&id, config, err);
+    if (rc == 0)
+        rc = trust_config_parse(&trust, config, err);
+    trust_config_done(&trust);
     spiffe_id_done(&id);
     return rc;
 }
@@ -144,6 +229,9 @@ static int make_rotation(struct certificates *certificates, struct net_loop *loo
     const struct rotation_options options = {
         .identity_uri = certificates->id.uri,
         .jitter_percent = RENEW_JITTER_PERCENT,
+        .aliases = certificates->trust.aliases,
+        .num_aliases = certificates->trust.num_aliases,
+        .crl_strict = config->crl_policy == AGENT_CRL_STRICT,
     };
     certificates->rotation =
         rotation_new(loop, source, &options, &rotation_handler, certificates, err);
@@ -163,7 +251,7 @@ struct certificates *certificates_new(struct net_loop *loop, struct tls_io *io,
         return NULL;
     }
     certificates->options = *options;
-    if (make_rotation(certificates, loop, io, err) < 0) {
+    if (make_trust(certificates, loop, err) < 0 || make_rotation(certificates, loop, io, err) < 0) {
         certificates_free(certificates);
         return NULL;
     }
@@ -173,12 +261,14 @@ struct certificates *certificates_new(struct net_loop *loop, struct tls_io *io,
 
 void certificates_start(struct certificates *certificates)
 {
-    rotation_start(certificates->rotation);
+    trust_files_start(certificates->trust_files);
+    net_timer_start(certificates->report, REPORT_FIRST_MS);
 }
 
 void certificates_reload(struct certificates *certificates)
 {
-    rotation_fetch_now(certificates->rotation);
+    if (certificates->rotating)
+        rotation_fetch_now(certificates->rotation);
 }
 
 const char *certificates_identity(const struct certificates *certificates)
@@ -199,6 +289,12 @@ void certificates_collect(struct certificates *certificates, struct telemetry_co
             .count = status.attempts[i],
         };
     }
+    const struct identity *identity = rotation_identity(certificates->rotation);
+    trust_report_fill(&control->trust, identity == NULL ? NULL : identity_trust(identity),
+                      clock_wall_ms());
+    control->trust.certificate_revoked = status.is_revoked;
+    control->trust.num_unusable_files = trust_files_num_unusable(certificates->trust_files);
+    control->trust.num_troubles = status.num_troubles;
     control->rotation_outcomes = certificates->outcomes;
     control->num_rotation_outcomes = NUM_ROTATION_OUTCOMES;
 }
@@ -207,7 +303,10 @@ void certificates_free(struct certificates *certificates)
 {
     if (certificates == NULL)
         return;
+    trust_files_free(certificates->trust_files);
     rotation_free(certificates->rotation);
+    net_timer_free(certificates->report);
+    trust_config_done(&certificates->trust);
     spiffe_id_done(&certificates->id);
     free(certificates);
 }

@@ -36,6 +36,7 @@ static void fill_limits(struct proxy_options *options, const struct agent_config
     options->http2_max_streams = config->http2_max_streams;
     options->pool_max_streams = config->pool_max_streams;
     options->pool_idle_timeout_ms = config->pool_idle_timeout_ms;
+    options->peer_expiry_grace_ms = config->peer_expiry_grace_ms;
     options->tcp = (struct net_tcp_options){
         .keepalive_idle_s = seconds(config->keepalive_time_ms),
         .keepalive_interval_s = seconds(config->keepalive_interval_ms),

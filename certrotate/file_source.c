@@ -1,20 +1,18 @@
 #include "file_source.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "file_read.h"
 
 enum { CERT, KEY, ROOTS, NUM_FILES };
 
 struct file {
     char *path;
     struct net_watch *watch;
-    char *bytes; /* while a fetch delivers */
+    uint8_t *bytes; /* while a fetch delivers */
     size_t len;
 };
 
@@ -27,63 +25,18 @@ struct file_source {
     void *done_owner;
 };
 
-/* ----------------------------------------------------------------------------------- reading -- */
-
-static int read_open_file(int fd, struct file *file, struct err *err)
-{
-    struct stat status;
-    if (fstat(fd, &status) < 0)
-        return err_set_sys(err, errno, "%s", file->path);
-    if (!S_ISREG(status.st_mode))
-        return err_set(err, ERR_INVALID, "%s: not a regular file", file->path);
-    if (status.st_size > FILE_SOURCE_MAX)
-        return err_set(err, ERR_LIMIT, "%s: more than %d bytes", file->path, FILE_SOURCE_MAX);
-    size_t size = (size_t)status.st_size;
-    file->bytes = malloc(size + 1);
-    if (file->bytes == NULL)
-        return err_set(err, ERR_NOMEM, "%s: out of memory", file->path);
-    file->len = 0;
-    while (file->len < size) {
-        ssize_t len = read(fd, file->bytes + file->len, size - file->len);
-        if (len < 0 && errno == EINTR)
-            continue;
-        if (len < 0)
-            return err_set_sys(err, errno, "%s", file->path);
-        /* It was cut meanwhile: what there is will not pass, and the watch tells of the rest. */
-        if (len == 0)
-            break;
-        file->len += (size_t)len;
-    }
-    return 0;
-}
-
-static int read_file(struct file *file, struct err *err)
-{
-    /* Not blocking: a FIFO by that name must not stop the control loop. */
-    int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 && errno == ENOENT)
-        return err_set(err, ERR_NOT_FOUND, "%s: there is no such file", file->path);
-    if (fd < 0)
-        return err_set_sys(err, errno, "%s", file->path);
-    int result = read_open_file(fd, file, err);
-    close(fd);
-    return result;
-}
+/* ---------------------------------------------------------------------------------- fetching -- */
 
 /* One of them is the key. */
 static void forget_bytes(struct file_source *source)
 {
     for (int i = 0; i < NUM_FILES; i++) {
         struct file *file = &source->files[i];
-        if (file->bytes != NULL)
-            explicit_bzero(file->bytes, file->len);
-        free(file->bytes);
+        file_read_free(file->bytes, file->len);
         file->bytes = NULL;
         file->len = 0;
     }
 }
-
-/* ---------------------------------------------------------------------------------- fetching -- */
 
 /* Takes the files' bytes out of the source, so that `done` may free it or start again. */
 static void deliver(struct file_source *source)
@@ -111,7 +64,9 @@ static void on_deliver(void *owner)
     struct file_source *source = owner;
     struct err err;
     for (int i = 0; i < NUM_FILES; i++) {
-        if (read_file(&source->files[i], &err) < 0) {
+        struct file *file = &source->files[i];
+        file->bytes = file_read(file->path, FILE_SOURCE_MAX, &file->len, &err);
+        if (file->bytes == NULL) {
             forget_bytes(source);
             cert_source_done *done = source->done;
             source->done = NULL;

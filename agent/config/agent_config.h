@@ -13,6 +13,7 @@ enum agent_inbound_mode { AGENT_INBOUND_STRICT, AGENT_INBOUND_PERMISSIVE };
 enum agent_outbound_policy { AGENT_OUTBOUND_ALLOW_ANY, AGENT_OUTBOUND_REGISTRY_ONLY };
 enum agent_discovery { AGENT_DISCOVERY_ON_DEMAND, AGENT_DISCOVERY_WILDCARD };
 enum agent_unanswered { AGENT_UNANSWERED_REFUSE, AGENT_UNANSWERED_PASSTHROUGH };
+enum agent_crl_policy { AGENT_CRL_LENIENT, AGENT_CRL_STRICT };
 enum agent_cert_source { AGENT_CERT_ISTIO_CA, AGENT_CERT_FILES };
 
 /* Text is never NULL; "" is what was not given. Durations in milliseconds, sizes in bytes. */
@@ -70,6 +71,13 @@ struct agent_config {
     const char *cert_file;
     const char *key_file;
     const char *trust_bundle_file;
+
+    /* trust */
+    const char *trust_domain_aliases;   /* "a,b" */
+    const char *federated_bundle_files; /* "domain=path,..." */
+    const char *crl_file;               /* "path,..." */
+    enum agent_crl_policy crl_policy;
+    uint64_t peer_expiry_grace_ms;
 
     /* timers */
     uint64_t connect_timeout_ms;

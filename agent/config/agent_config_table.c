@@ -20,6 +20,7 @@ static const char *const inbound_modes[] = {"strict", "permissive", NULL};
 static const char *const outbound_policies[] = {"allow-any", "registry-only", NULL};
 static const char *const discoveries[] = {"on-demand", "wildcard", NULL};
 static const char *const unanswereds[] = {"refuse", "passthrough", NULL};
+static const char *const crl_policies[] = {"lenient", "strict", NULL};
 static const char *const cert_sources[] = {"istio-ca", "files", NULL};
 
 #define FIELD(name_) .offset = offsetof(struct agent_config, name_)
@@ -30,6 +31,7 @@ static const char *const cert_sources[] = {"istio-ca", "files", NULL};
 #define POLICY       "Policy"
 #define DISCOVERY    "Discovery"
 #define CERTIFICATES "Certificates"
+#define TRUST        "Trust"
 #define TIMERS       "Timers"
 #define HTTP2        "HTTP/2 and the pool"
 #define TCP          "TCP"
@@ -334,7 +336,54 @@ static const struct option_spec specs[] = {
      FIELD(trust_bundle_file),
      .default_value = "",
      .section = CERTIFICATES,
-     .help = "PEM file of the roots by which peers are verified. Required with cert-source files."},
+     .help = "PEM file of the roots by which peers are verified, all of them: a root that is taken out "
+             "of it is trusted no more. Required with cert-source files."},
+
+    {.name = "trust-domain-aliases",
+     .type = OPTION_TEXT,
+     FIELD(trust_domain_aliases),
+     .default_value = "",
+     .section = TRUST,
+     .help = "Other names of our own trust domain, separated by commas: certificates that claim one "
+             "are verified by our own roots, and count as ours for expected identities and in "
+             "policies. For a trust domain that is being renamed."},
+    {.name = "federated-bundle-files",
+     .type = OPTION_TEXT,
+     FIELD(federated_bundle_files),
+     .default_value = "",
+     .section = TRUST,
+     .help = "Trust domains whose workloads are trusted, too, each verified by its own roots and by "
+             "no others: domain=path of a PEM file, separated by commas. Read anew whenever a file "
+             "changes. Policies name such peers by their principal; expected identities literally."},
+    {.name = "crl-file",
+     .type = OPTION_TEXT,
+     FIELD(crl_file),
+     .default_value = "",
+     .aliases = {"CRL_PATH"},
+     .section = TRUST,
+     .help = "Files of certificate revocation lists, PEM or DER, of any issuers, separated by commas. "
+             "Read anew whenever one changes; then live connections are judged by them, too."},
+    {.name = "crl-policy",
+     .type = OPTION_ENUM,
+     FIELD(crl_policy),
+     .default_value = "lenient",
+     .choices = crl_policies,
+     .section = TRUST,
+     .help = "What a revocation list that has expired or cannot be read does. lenient: the one that "
+             "is there goes on being used, and log and metrics say so, as in the field, for a list "
+             "that nobody renews must not stop a mesh. strict: who was issued by the owner of an "
+             "expired list is refused, and without a readable list the agent does not start to "
+             "serve."},
+    {.name = "peer-expiry-grace",
+     .type = OPTION_DURATION,
+     FIELD(peer_expiry_grace_ms),
+     .default_value = "5m",
+     .min = 0,
+     .max = (uint64_t)3650 * DAY,
+     .section = TRUST,
+     .help = "How long a tunnel may outlast the certificate that its peer presented, before it is "
+             "closed. Five minutes are more than clocks differ and than a peer needs to renew after "
+             "a failure. Connections that must live longer than certificates need a larger value."},
 
     {.name = "connect-timeout",
      .type = OPTION_DURATION,

@@ -113,6 +113,19 @@ static void set_certificate(struct telemetry_hub *hub, const struct telemetry_co
                      control->rotation_outcomes[i].count);
 }
 
+static void set_trust(struct telemetry_hub *hub, const struct telemetry_trust *trust)
+{
+    struct metrics_row *row = row_of(hub, TABLE_TRUST);
+    metrics_row_set(row, TRUST_DOMAINS, (int64_t)trust->num_domains);
+    metrics_row_set(row, TRUST_BUNDLE_END, trust->bundle_first_end_ms / 1000);
+    metrics_row_set(row, TRUST_CRLS, (int64_t)trust->num_crls);
+    metrics_row_set(row, TRUST_CRLS_UNTIMELY, (int64_t)trust->num_crls_untimely);
+    metrics_row_set(row, TRUST_CRL_END, trust->crl_first_end_ms / 1000);
+    metrics_row_set(row, TRUST_OWN_REVOKED, trust->certificate_revoked);
+    metrics_row_set(row, TRUST_UNUSABLE_FILES, (int64_t)trust->num_unusable_files);
+    metrics_row_set(row_of(hub, TABLE_TRUST_TROUBLES), 0, (int64_t)trust->num_troubles);
+}
+
 static void set_discovery(struct telemetry_hub *hub, const struct telemetry_control *control)
 {
     struct metrics_row *row = row_of(hub, TABLE_DISCOVERY);
@@ -184,6 +197,7 @@ int telemetry_hub_write(struct telemetry_hub *hub, const struct telemetry_contro
     metrics_row_set(row_of(hub, TABLE_READY), 0, control->ready);
     set_process(hub);
     set_certificate(hub, control);
+    set_trust(hub, &control->trust);
     set_discovery(hub, control);
     set_xds(hub, control->xds);
     set_logs(hub, control);

@@ -74,6 +74,18 @@ struct telemetry_xds {
     size_t num_terminations;
 };
 
+/* Whom the agent trusts. */
+struct telemetry_trust {
+    size_t num_domains;          /* with a bundle: ours and federated ones */
+    int64_t bundle_first_end_ms; /* when the first of all roots ends */
+    size_t num_crls;
+    size_t num_crls_untimely;  /* of those: expired, or not valid yet */
+    int64_t crl_first_end_ms;  /* the earliest nextUpdate */
+    bool certificate_revoked;  /* our own */
+    size_t num_unusable_files; /* of bundles and revocation lists */
+    uint64_t num_troubles;     /* parts of what a source brought that could not be used, ever */
+};
+
 /* What the control thread knows at one moment. Instants are wall clock in milliseconds, 0: never or
  * none. */
 struct telemetry_control {
@@ -81,6 +93,7 @@ struct telemetry_control {
     int64_t certificate_not_after_ms;
     int64_t certificate_not_before_ms;
     int64_t certificate_last_rotation_ms;
+    struct telemetry_trust trust;
     const struct telemetry_outcome *rotation_outcomes;
     size_t num_rotation_outcomes;
     uint64_t discovery_loads_ok;

@@ -184,6 +184,39 @@ const struct metrics_spec telemetry_tables[NUM_TELEMETRY_TABLES] = {
             .num_columns = 3,
             .max_rows = 1,
         },
+    [TABLE_TRUST] =
+        {
+            .type = METRICS_GAUGE,
+            .columns =
+                {
+                    [TRUST_DOMAINS] = {"remora_trust_domains",
+                                       "Trust domains that have a bundle of roots"},
+                    [TRUST_BUNDLE_END] = {"remora_trust_bundle_expiry_timestamp_seconds",
+                                          "When the first of all trusted roots ends"},
+                    [TRUST_CRLS] = {"remora_crl_lists", "Certificate revocation lists in force"},
+                    [TRUST_CRLS_UNTIMELY] =
+                        {"remora_crl_lists_expired",
+                         "Revocation lists that have expired, or are not "
+                         "valid yet"},
+                    [TRUST_CRL_END] = {"remora_crl_next_update_timestamp_seconds",
+                                       "The earliest nextUpdate of a revocation list"},
+                    [TRUST_OWN_REVOKED] = {"remora_certificate_revoked",
+                                           "1 when our own certificate is on a revocation list"},
+                    [TRUST_UNUSABLE_FILES] = {"remora_trust_files_unusable",
+                                              "Files of bundles and revocation lists that could "
+                                              "not be used when they were last read"},
+                },
+            .num_columns = 7,
+            .max_rows = 1,
+        },
+    [TABLE_TRUST_TROUBLES] =
+        {
+            .type = METRICS_COUNTER,
+            .columns = {{"remora_trust_troubles",
+                         "Parts of what a certificate source brought that could not be used"}},
+            .num_columns = 1,
+            .max_rows = 1,
+        },
     [TABLE_ROTATIONS] =
         {
             .type = METRICS_COUNTER,

@@ -137,18 +137,18 @@ static int check_distribution_point(CBS *value, struct err *err)
 static int check_extensions(CBS *extensions, bool of_list, struct err *err)
 {
     while (CBS_len(extensions) > 0) {
-        CBS extension, oid, value;
-        int is_critical;
+        CBS extension, oid, critical, value;
+        int has_critical;
         if (!CBS_get_asn1(extensions, &extension, CBS_ASN1_SEQUENCE) ||
             !CBS_get_asn1(&extension, &oid, CBS_ASN1_OBJECT) ||
-            !CBS_get_optional_asn1_bool(&extension, &is_critical, CBS_ASN1_BOOLEAN, 0) ||
+            !CBS_get_optional_asn1(&extension, &critical, &has_critical, CBS_ASN1_BOOLEAN) ||
             !CBS_get_asn1(&extension, &value, CBS_ASN1_OCTETSTRING))
             return err_set(err, ERR_INVALID, "an extension of it cannot be read");
         if (of_list &&
             CBS_mem_equal(&oid, OID_DISTRIBUTION_POINT, sizeof(OID_DISTRIBUTION_POINT))) {
             if (check_distribution_point(&value, err) < 0)
                 return -1;
-        } else if (is_critical) {
+        } else if (has_critical && CBS_len(&critical) == 1 && CBS_data(&critical)[0] != 0) {
             return err_set(
                 err, ERR_INVALID,
                 "it has a critical extension that is not supported; is it a delta list?");

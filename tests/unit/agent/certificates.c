@@ -61,6 +61,9 @@ static void make_config(struct fixture *fixture)
         .trust_domain = "td",
         .pod_namespace = "shop",
         .service_account = "web",
+        .trust_domain_aliases = "",
+        .federated_bundle_files = "",
+        .crl_file = "",
         .cert_source = AGENT_CERT_FILES,
     };
     fixture->config.cert_file = fixture->cert;

@@ -69,6 +69,11 @@ void scripted_answer_err(struct scripted *source, enum err_kind kind)
     answer_with(source, NULL, &err);
 }
 
+void scripted_answer(struct scripted *source, const struct cert_fetched *fetched)
+{
+    answer_with(source, fetched, NULL);
+}
+
 void scripted_answer_pem(struct scripted *source, const char *key, const char *chain,
                          const char *roots)
 {

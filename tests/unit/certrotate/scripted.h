@@ -25,4 +25,6 @@ void scripted_answer_err(struct scripted *source, enum err_kind kind);
 void scripted_answer_pem(struct scripted *source, const char *key, const char *chain,
                          const char *roots);
 
+void scripted_answer(struct scripted *source, const struct cert_fetched *fetched);
+
 #endif

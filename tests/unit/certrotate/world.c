@@ -38,6 +38,13 @@ static void on_failure(void *owner, const struct err *err, uint64_t retry_ms)
     }
 }
 
+static void on_trouble(void *owner, const struct err *err)
+{
+    struct world *world = owner;
+    world->num_troubles++;
+    world->last_trouble = *err;
+}
+
 static uint64_t no_random(void)
 {
     return 0;
@@ -47,8 +54,15 @@ void world_open(struct world *world, bool wants_csr, const char *uri)
 {
     static const struct rotation_handler HANDLER = {on_identity, on_failure, on_trouble};
     const struct rotation_options options = {
-        .identity_uri = uri, .wall_ms = fake_timer_wall, .random = no_random};
+        .identity_uri = uri,
+        .aliases = world->aliases,
+        .num_aliases = world->num_aliases,
+        .crl_strict = world->crl_strict,
+        .wall_ms = fake_timer_wall,
+        .random = no_random,
+    };
     world->source = scripted_new(wants_csr);
+    world->source->base.speaks_for_trust_domain = world->speaks_for_trust_domain;
     world->source->freed = &world->source_freed;
     struct err err = {0};
     world->rotation = rotation_new(NULL, &world->source->base, &options, &HANDLER, world, &err);
@@ -85,8 +99,14 @@ int world_free(void **state)
 
 void world_answer_csr(struct world *world, const struct cert_built *root, int64_t life_ms)
 {
+    world_answer_csr_by(world, root, root, life_ms);
+}
+
+void world_answer_csr_by(struct world *world, const struct cert_built *issuer,
+                         const struct cert_built *root, int64_t life_ms)
+{
     struct cert_built *answer =
-        cert_builder_answer(root, world->source->csr,
+        cert_builder_answer(issuer, world->source->csr,
                             &(struct cert_spec){.uris = {WORLD_ID},
                                                 .not_before_ms = fake_timer_wall_ms - 120 * S,
                                                 .not_after_ms = fake_timer_wall_ms + life_ms});

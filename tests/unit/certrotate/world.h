@@ -23,7 +23,14 @@ struct world {
     unsigned num_identities, num_losses, num_failures;
     struct err last_err;
     uint64_t last_retry_ms;
+    unsigned num_troubles;
+    struct err last_trouble;
     bool free_in_callback;
+    /* How the machine is made; set before world_open. */
+    const char *aliases[1];
+    size_t num_aliases;
+    bool crl_strict;
+    bool speaks_for_trust_domain;
 };
 
 /* Set-up and tear-down of a test; the latter fails when a timer or the source was not freed. */
@@ -38,6 +45,10 @@ void world_run_to_fetch(struct world *world);
 
 /* A certificate for `life_ms` from now, issued by `root` for the request that runs. */
 void world_answer_csr(struct world *world, const struct cert_built *root, int64_t life_ms);
+
+/* The same by an intermediate of `root`. */
+void world_answer_csr_by(struct world *world, const struct cert_built *issuer,
+                         const struct cert_built *root, int64_t life_ms);
 
 struct rotation_status world_status(const struct world *world);
 

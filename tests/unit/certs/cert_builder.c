@@ -341,3 +341,93 @@ const uint8_t *cert_builder_der(const struct cert_built *cert, size_t *len)
     *len = cert->der_len;
     return cert->der;
 }
+
+/* ---------------------------------------------------------------------------- revocation lists -- */
+
+static void add_revoked(X509_CRL *crl, const ASN1_INTEGER *serial)
+{
+    X509_REVOKED *entry = X509_REVOKED_new();
+    ASN1_TIME *when = ASN1_TIME_set(NULL, (time_t)(clock_wall_ms() / 1000 - 60));
+    ASN1_INTEGER *copy = ASN1_INTEGER_dup(serial);
+    MUST(entry != NULL && when != NULL && copy != NULL);
+    MUST(X509_REVOKED_set_serialNumber(entry, copy) &&
+         X509_REVOKED_set_revocationDate(entry, when));
+    MUST(X509_CRL_add0_revoked(crl, entry));
+    ASN1_INTEGER_free(copy);
+    ASN1_TIME_free(when);
+}
+
+static void add_fillers(X509_CRL *crl, size_t num)
+{
+    for (size_t i = 0; i < num; i++) {
+        ASN1_INTEGER *serial = ASN1_INTEGER_new();
+        /* Not in order: sorting is the reader's. */
+        MUST(serial != NULL && ASN1_INTEGER_set_uint64(serial, (i * 7919 + 13) % 1000003 + 1));
+        add_revoked(crl, serial);
+        ASN1_INTEGER_free(serial);
+    }
+}
+
+static void set_crl_times(X509_CRL *crl, const struct crl_spec *spec)
+{
+    const int64_t hour_ms = 3600 * 1000;
+    int64_t this_ms = spec->this_update_ms != 0 ? spec->this_update_ms : clock_wall_ms() - hour_ms;
+    int64_t next_ms = spec->next_update_ms != 0 ? spec->next_update_ms : clock_wall_ms() + hour_ms;
+    ASN1_TIME *this_update = ASN1_TIME_set(NULL, (time_t)(this_ms / 1000));
+    ASN1_TIME *next_update = ASN1_TIME_set(NULL, (time_t)(next_ms / 1000));
+    MUST(this_update != NULL && next_update != NULL);
+    MUST(X509_CRL_set1_lastUpdate(crl, this_update));
+    MUST(spec->no_next_update || X509_CRL_set1_nextUpdate(crl, next_update));
+    ASN1_TIME_free(this_update);
+    ASN1_TIME_free(next_update);
+}
+
+static void add_crl_extension(X509_CRL *crl, int nid, const uint8_t *value, size_t len)
+{
+    ASN1_OCTET_STRING *octets = ASN1_OCTET_STRING_new();
+    MUST(octets != NULL && ASN1_OCTET_STRING_set(octets, value, (int)len));
+    X509_EXTENSION *extension = X509_EXTENSION_create_by_NID(NULL, nid, 1, octets);
+    MUST(extension != NULL && X509_CRL_add_ext(crl, extension, -1));
+    X509_EXTENSION_free(extension);
+    ASN1_OCTET_STRING_free(octets);
+}
+
+struct crl_built *cert_builder_crl(const struct cert_built *issuer, const struct crl_spec *spec)
+{
+    static const uint8_t BASE_NUMBER[] = {0x02, 0x01, 0x01};
+    static const uint8_t ONLY_USER_CERTS[] = {0x30, 0x03, 0x81, 0x01, 0xff};
+    X509_CRL *crl = X509_CRL_new();
+    MUST(crl != NULL && X509_CRL_set_version(crl, X509_CRL_VERSION_2));
+    MUST(X509_CRL_set_issuer_name(crl, X509_get_subject_name(issuer->cert)));
+    set_crl_times(crl, spec);
+    add_fillers(crl, spec->num_fillers);
+    for (size_t i = 0; i < CRL_SPEC_MAX && spec->revoked[i] != NULL; i++)
+        add_revoked(crl, X509_get0_serialNumber(spec->revoked[i]->cert));
+    if (spec->is_delta)
+        add_crl_extension(crl, NID_delta_crl, BASE_NUMBER, sizeof(BASE_NUMBER));
+    if (spec->has_distribution_point)
+        add_crl_extension(crl, NID_issuing_distribution_point, ONLY_USER_CERTS,
+                          sizeof(ONLY_USER_CERTS));
+    const struct cert_built *signer = spec->signed_by != NULL ? spec->signed_by : issuer;
+    MUST(X509_CRL_sign(crl, signer->key, digest_for(signer->key, &(struct cert_spec){0})));
+
+    struct crl_built *built = calloc(1, sizeof(*built));
+    MUST(built != NULL);
+    int len = i2d_X509_CRL(crl, &built->der);
+    MUST(len > 0);
+    built->der_len = (size_t)len;
+    BIO *bio = BIO_new(BIO_s_mem());
+    MUST(bio != NULL && PEM_write_bio_X509_CRL(bio, crl));
+    built->pem = bio_text(bio);
+    X509_CRL_free(crl);
+    return built;
+}
+
+void cert_builder_free_crl(struct crl_built *crl)
+{
+    if (crl == NULL)
+        return;
+    OPENSSL_free(crl->der);
+    free(crl->pem);
+    free(crl);
+}

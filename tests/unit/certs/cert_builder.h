@@ -82,4 +82,29 @@ cert_builder_chain_pem(const struct cert_built *cert); /* with its issuers, with
 const char *cert_builder_key_pem(const struct cert_built *cert); /* PKCS#8 */
 const uint8_t *cert_builder_der(const struct cert_built *cert, size_t *len);
 
+/* ---------------------------------------------------------------------------- revocation lists -- */
+
+enum { CRL_SPEC_MAX = 4 };
+
+/* What to make. Zeroed: an empty list of now, for an hour. */
+struct crl_spec {
+    const struct cert_built *revoked[CRL_SPEC_MAX];
+    size_t num_fillers;     /* further serial numbers, of nobody */
+    int64_t this_update_ms; /* wall clock; 0: an hour ago */
+    int64_t next_update_ms; /* 0: in an hour */
+    bool no_next_update;
+    bool is_delta;                      /* carries the critical deltaCRLIndicator */
+    bool has_distribution_point;        /* carries a critical issuingDistributionPoint */
+    const struct cert_built *signed_by; /* NULL: by its issuer */
+};
+
+struct crl_built {
+    uint8_t *der;
+    size_t der_len;
+    char *pem; /* NUL-terminated */
+};
+
+struct crl_built *cert_builder_crl(const struct cert_built *issuer, const struct crl_spec *spec);
+void cert_builder_free_crl(struct crl_built *crl); /* NULL is ignored */
+
 #endif
