@@ -321,6 +321,23 @@ int xds_delta_restore(struct xds_delta *delta, enum xds_type type, const char *t
     return 0;
 }
 
+int xds_delta_restore_answer(struct xds_delta *delta, const char *text, const char *by,
+                             struct err *err)
+{
+    struct xds_names *names = &delta->names[XDS_ADDRESS];
+    struct xds_name *resource = xds_names_find(names, by);
+    if (resource == NULL || resource->version == NULL)
+        return err_set(err, ERR_INVALID, "\"%.64s\" is not held", by);
+    if (xds_delta_subscribe(delta, text, err) < 0)
+        return -1;
+    struct xds_ask *ask = find_wanted(delta, text);
+    if (ask == NULL)
+        return err_set(err, ERR_INVALID, "not in wildcard mode");
+    xds_delta_dequeue(delta, ask);
+    xds_delta_set_answer(ask, resource);
+    return 0;
+}
+
 const char *xds_delta_version(const struct xds_delta *delta, enum xds_type type, const char *text)
 {
     const struct xds_name *name = xds_names_find(&delta->names[type], text);

@@ -165,6 +165,10 @@ void xds_delta_remove_unconfirmed(struct xds_delta *delta, enum xds_type type);
 int xds_delta_restore(struct xds_delta *delta, enum xds_type type, const char *name,
                       const char *version, struct err *err);
 
+/* The same for a name that was subscribed: it is, and `by`, which is held, has answered it. */
+int xds_delta_restore_answer(struct xds_delta *delta, const char *name, const char *by,
+                             struct err *err);
+
 /* The version in which a resource is held; NULL: it is not. Lent until the next call. */
 const char *xds_delta_version(const struct xds_delta *delta, enum xds_type type, const char *name);
 

@@ -16,9 +16,10 @@
  * nothing was (`absent_ms`), or that a service has a new endpoint (`refresh_ms`, and at once when an
  * endpoint goes).
  *
- * A policy of ALLOW that cannot be understood in full (a pattern of a kind that we do not know,
- * where leaving it out would permit more) is rejected, with a NACK; as long as there is no earlier
- * version of it, one that permits nothing stands in for it.
+ * What cannot be used is rejected with a NACK, while the good resources of the same answer apply,
+ * and what was held by its name stays. A policy with a pattern, an address or a condition that is
+ * not understood is rejected as a whole (wds.h): to leave out what it says would permit more than it
+ * does. One that has never been understood is not there; workloads that list it deny (mesh).
  */
 #ifndef REMORA_XDS_SOURCE_H
 #define REMORA_XDS_SOURCE_H
@@ -51,7 +52,9 @@ struct xds_source_options {
     uint64_t unused_ms;
     uint64_t absent_ms;  /* 0: 5 s: how late a thing is found that was not there when asked for */
     uint64_t refresh_ms; /* 0: 30 s */
-    const char *cache_file; /* NULL: no cache; see xds_cache.h */
+    /* A file in a memory-backed directory, see xds_cache.h; NULL: no cache. What it says is given out
+     * when no server has answered within two seconds, or has refused to. */
+    const char *cache_file;
 };
 
 struct xds_source_stats {
