@@ -106,6 +106,16 @@ class Authority:
         _write(made.chain_file, leaf + (self.chain_pem if with_chain else ""))
         return made
 
+    def crl(self, *revoked, next_s=HOUR_S, last_s=SOON_PAST_S):
+        """A revocation list in PEM, with the certificates (PEM; the first of each text), beside those revoked before."""
+        options = ("-config", self._path("openssl.cnf"), "-cert", self.root_file, "-keyfile", self.key_file, "-md", "sha256")
+        with tempfile.TemporaryDirectory(dir=self._folder) as work:
+            path = os.path.join(work, "cert.pem")
+            for pem in revoked:
+                _write(path, pem)
+                _openssl("ca", *options, "-revoke", path)
+            return _openssl("ca", *options, "-gencrl", "-crl_lastupdate", _asn1_time(last_s), "-crl_nextupdate", _asn1_time(next_s))
+
 
 def new_key(kind="P-256"):
     """A key in PEM."""
