@@ -4,8 +4,9 @@
 
 #include "buf.h"
 
-/* Both append; 0, or -1 when out of memory. */
+/* All append; 0, or -1 when out of memory. */
 int certrotate_texts_help(struct buf *out);
+int certrotate_texts_inspect_help(struct buf *out);
 int certrotate_texts_markdown(struct buf *out);
 
 #endif

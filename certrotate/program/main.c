@@ -10,6 +10,7 @@
 
 #include "certrotate.h"
 #include "certrotate_texts.h"
+#include "inspect.h"
 
 static int print_and_free(struct buf *text, int rc)
 {
@@ -66,7 +67,30 @@ static int rotate(int argc, char *const *argv)
     return status;
 }
 
+static int inspect(int argc, char *const *argv)
+{
+    struct inspect_config config;
+    struct buf text = {0};
+    struct err err;
+    struct options *options = inspect_config_load(&config, argc, argv, &err);
+    if (options == NULL)
+        return fail(INSPECT_USAGE, &err);
+    int status = INSPECT_GOOD;
+    if (config.help)
+        status = certrotate_texts_inspect_help(&text) < 0 ? INSPECT_FAILED : INSPECT_GOOD;
+    else
+        status = inspect_run(&config, &text, &err);
+    options_free(options);
+    /* What was found before it failed is worth reading. */
+    int written = print_and_free(&text, 0);
+    if (status != INSPECT_GOOD && status != INSPECT_REFUSED)
+        return fail(status, &err);
+    return written == CERTROTATE_DONE ? status : INSPECT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "inspect") == 0)
+        return inspect(argc - 1, argv + 1);
     return rotate(argc, argv);
 }

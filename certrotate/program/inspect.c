@@ -1,0 +1,243 @@
+#include "inspect.h"
+
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/nid.h>
+#include <openssl/x509.h>
+#include <openssl/x509v3.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "file_read.h"
+#include "inspect_chain.h"
+#include "inspect_text.h"
+#include "svid_key.h"
+
+/* What to judge by, from the files. */
+struct judge {
+    struct trust_bundle *bundle;
+    struct crl_set *crls; /* NULL: no list was given */
+};
+
+static enum inspect_exit out_of_memory(struct err *err)
+{
+    err_set(err, ERR_NOMEM, "out of memory");
+    return INSPECT_FAILED;
+}
+
+/* ------------------------------------------------------------------------------------- the files -- */
+
+static void judge_done(struct judge *judge)
+{
+    trust_bundle_unref(judge->bundle);
+    crl_set_unref(judge->crls);
+}
+
+/* PEM, unless it begins as DER does. */
+static struct cert_bytes as_bytes(const uint8_t *bytes, size_t len)
+{
+    bool is_der = len > 0 && bytes[0] == 0x30;
+    return (struct cert_bytes){
+        .bytes = bytes, .len = len, .encoding = is_der ? CERT_DER : CERT_PEM};
+}
+
+static int read_bundle(struct judge *judge, const char *path, const char *trust_domain,
+                       struct err *err)
+{
+    size_t len;
+    uint8_t *bytes = file_read(path, INSPECT_CHAIN_FILE_MAX, &len, err);
+    if (bytes == NULL)
+        return -1;
+    const struct cert_bytes certs = as_bytes(bytes, len);
+    judge->bundle = trust_bundle_new(trust_domain, &certs, err);
+    file_read_free(bytes, len);
+    return judge->bundle == NULL ? err_prefix(err, "%s", path) : 0;
+}
+
+static int read_crls(struct judge *judge, const char *path, struct err *err)
+{
+    size_t len;
+    if (path[0] == '\0')
+        return 0;
+    uint8_t *bytes = file_read(path, CRL_DER_MAX, &len, err);
+    if (bytes == NULL)
+        return -1;
+    const struct cert_bytes lists = as_bytes(bytes, len);
+    judge->crls = crl_set_new(&lists, 1, err);
+    file_read_free(bytes, len);
+    return judge->crls == NULL ? err_prefix(err, "%s", path) : 0;
+}
+
+/* ------------------------------------------------------------------------------------ the verdict -- */
+
+/* The trust domain that the leaf claims; false when it claims none in the right form. */
+static bool find_trust_domain(const struct peer_cert_der *leaf, char *out, size_t size)
+{
+    const uint8_t *at = leaf->bytes;
+    X509 *cert = d2i_X509(NULL, &at, (long)leaf->len);
+    GENERAL_NAMES *names =
+        cert == NULL ? NULL : X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    bool found = false;
+    for (size_t i = 0; names != NULL && i < sk_GENERAL_NAME_num(names) && !found; i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        struct spiffe_id id;
+        if (name->type != GEN_URI)
+            continue;
+        const ASN1_STRING *uri = name->d.uniformResourceIdentifier;
+        if (spiffe_id_parse(&id, (const char *)ASN1_STRING_get0_data(uri),
+                            (size_t)ASN1_STRING_length(uri), NULL) < 0)
+            continue;
+        found = snprintf(out, size, "%s", id.trust_domain) < (int)size;
+        spiffe_id_done(&id);
+    }
+    GENERAL_NAMES_free(names);
+    X509_free(cert);
+    ERR_clear_error();
+    return found;
+}
+
+static int say_good(const struct peer_cert *peer, int64_t now_ms, struct buf *out)
+{
+    char until[CLOCK_TEXT_MAX], how_long[INSPECT_TEXT_DURATION_MAX];
+    return buf_printf(out,
+                      "verdict: good: peers that trust these roots take it for %s until %s, %s "
+                      "from now\n",
+                      peer->id.uri, clock_format(peer->not_after_ms, until),
+                      inspect_text_duration(peer->not_after_ms - now_ms, how_long));
+}
+
+static int say_refused(enum reason reason, const struct err *why, struct buf *out)
+{
+    return buf_printf(out, "verdict: refused (%s): %s\n  %s\n", reason_name(reason), why->message,
+                      reason_sentence(reason));
+}
+
+static enum inspect_exit check_identity(const struct inspect_config *config,
+                                        const struct peer_cert *peer, int64_t now_ms,
+                                        struct buf *out, struct err *err)
+{
+    bool is_other = config->identity[0] != '\0' && strcmp(config->identity, peer->id.uri) != 0;
+    int result = is_other
+                     ? buf_printf(out, "verdict: refused (identity_mismatch): it is %s, not %s\n",
+                                  peer->id.uri, config->identity)
+                     : say_good(peer, now_ms, out);
+    if (result < 0)
+        return out_of_memory(err);
+    return is_other ? INSPECT_REFUSED : INSPECT_GOOD;
+}
+
+static enum inspect_exit verify(const struct inspect_config *config,
+                                const struct inspect_chain *chain, const struct judge *judge,
+                                int64_t now_ms, struct buf *out, struct err *err)
+{
+    struct trust_bundle *const bundles[] = {judge->bundle};
+    const struct trust trust = {.bundles = bundles, .num_bundles = 1, .crls = judge->crls};
+    const struct peer_cert_check check = {
+        .chain = chain->certs,
+        .num_certs = chain->num_certs,
+        .trust = &trust,
+        .rules = {.legacy_key_usage = config->legacy_key_usage},
+        .now_ms = now_ms,
+    };
+    enum reason reason;
+    struct err why;
+    struct peer_cert *peer = peer_cert_verify(&check, &reason, &why);
+    if (peer == NULL)
+        return say_refused(reason, &why, out) < 0 ? out_of_memory(err) : INSPECT_REFUSED;
+    enum inspect_exit exit = check_identity(config, peer, now_ms, out, err);
+    peer_cert_unref(peer);
+    return exit;
+}
+
+static enum inspect_exit judge_chain(const struct inspect_config *config,
+                                     const struct inspect_chain *chain, int64_t now_ms,
+                                     struct buf *out, struct err *err)
+{
+    char claimed[SPIFFE_TRUST_DOMAIN_MAX + 1] = "";
+    const char *trust_domain = config->trust_domain;
+    struct judge judge = {0};
+    if (config->trust_bundle_file[0] == '\0')
+        return buf_append_str(out, "verdict: none; --trust-bundle gives the roots to judge by\n") <
+                       0
+                   ? out_of_memory(err)
+                   : INSPECT_GOOD;
+    /* Where it claims none, it is refused for that, whosever the roots are. */
+    if (trust_domain[0] == '\0')
+        trust_domain =
+            find_trust_domain(&chain->certs[0], claimed, sizeof(claimed)) ? claimed : "none";
+    enum inspect_exit exit = INSPECT_NOT_READ;
+    if (read_bundle(&judge, config->trust_bundle_file, trust_domain, err) == 0 &&
+        read_crls(&judge, config->crl_file, err) == 0)
+        exit = verify(config, chain, &judge, now_ms, out, err);
+    judge_done(&judge);
+    return exit;
+}
+
+/* --------------------------------------------------------------------------------------- the key -- */
+
+static bool is_key_of(const struct peer_cert_der *leaf, EVP_PKEY *key)
+{
+    const uint8_t *at = leaf->bytes;
+    X509 *cert = d2i_X509(NULL, &at, (long)leaf->len);
+    bool result = cert != NULL && X509_check_private_key(cert, key);
+    X509_free(cert);
+    ERR_clear_error();
+    return result;
+}
+
+static enum inspect_exit check_key(const char *path, const struct inspect_chain *chain,
+                                   struct buf *out, struct err *err)
+{
+    size_t len;
+    uint8_t *bytes = file_read(path, INSPECT_CHAIN_FILE_MAX, &len, err);
+    if (bytes == NULL)
+        return INSPECT_NOT_READ;
+    EVP_PKEY *key = svid_key_read_pem((const char *)bytes, len, err);
+    file_read_free(bytes, len);
+    if (key == NULL) {
+        err_prefix(err, "%s", path);
+        return INSPECT_NOT_READ;
+    }
+    bool belongs = is_key_of(&chain->certs[0], key);
+    EVP_PKEY_free(key);
+    if (buf_printf(out, "key: %s %s\n", path,
+                   belongs ? "belongs to the certificate" : "does not belong to the certificate") <
+        0)
+        return out_of_memory(err);
+    return belongs ? INSPECT_GOOD : INSPECT_REFUSED;
+}
+
+/* ------------------------------------------------------------------------------------- the whole -- */
+
+static enum inspect_exit inspect_chain(const struct inspect_config *config,
+                                       const struct inspect_chain *chain, struct buf *out,
+                                       struct err *err)
+{
+    int64_t now_ms = clock_wall_ms();
+    enum inspect_exit key_exit = INSPECT_GOOD;
+    if (inspect_text_write(chain, now_ms, out) < 0)
+        return out_of_memory(err);
+    if (config->key_file[0] != '\0')
+        key_exit = check_key(config->key_file, chain, out, err);
+    if (key_exit != INSPECT_GOOD && key_exit != INSPECT_REFUSED)
+        return key_exit;
+    enum inspect_exit exit = judge_chain(config, chain, now_ms, out, err);
+    return exit == INSPECT_GOOD ? key_exit : exit;
+}
+
+enum inspect_exit inspect_run(const struct inspect_config *config, struct buf *out, struct err *err)
+{
+    struct inspect_chain chain = {0};
+    bool is_file = config->file[0] != '\0';
+    int result = is_file ? inspect_chain_read(&chain, config->file, err)
+                         : inspect_chain_fetch(&chain, config->address, config->server_name,
+                                               config->timeout_ms, err);
+    if (result < 0)
+        return is_file ? INSPECT_NOT_READ : INSPECT_UNREACHABLE;
+    enum inspect_exit exit = inspect_chain(config, &chain, out, err);
+    inspect_chain_done(&chain);
+    return exit;
+}

@@ -1,0 +1,95 @@
+#include "inspect_chain.h"
+
+#include <openssl/bio.h>
+#include <openssl/bytestring.h>
+#include <openssl/err.h>
+#include <openssl/mem.h>
+#include <openssl/pem.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "file_read.h"
+
+int inspect_chain_add(struct inspect_chain *chain, const uint8_t *der, size_t len, struct err *err)
+{
+    if (chain->num_certs == INSPECT_CHAIN_MAX)
+        return err_set(err, ERR_LIMIT, "more than %d certificates", INSPECT_CHAIN_MAX);
+    uint8_t *copy = malloc(len == 0 ? 1 : len);
+    if (copy == NULL)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    memcpy(copy, der, len);
+    chain->certs[chain->num_certs++] = (struct peer_cert_der){.bytes = copy, .len = len};
+    return 0;
+}
+
+void inspect_chain_done(struct inspect_chain *chain)
+{
+    if (chain == NULL)
+        return;
+    for (size_t i = 0; i < chain->num_certs; i++)
+        free((void *)(uintptr_t)chain->certs[i].bytes);
+    *chain = (struct inspect_chain){0};
+}
+
+/* 1: there was a block, 0: no more. -1: *err. */
+static int read_block(struct inspect_chain *chain, BIO *pem, struct err *err)
+{
+    char *name = NULL, *header = NULL;
+    uint8_t *der = NULL;
+    long len;
+    if (!PEM_read_bio(pem, &name, &header, &der, &len)) {
+        bool is_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+        ERR_clear_error();
+        return is_end ? 0 : err_set(err, ERR_INVALID, "a PEM block that cannot be read");
+    }
+    int result = 1;
+    if (strcmp(name, PEM_STRING_X509) == 0 && inspect_chain_add(chain, der, (size_t)len, err) < 0)
+        result = -1;
+    OPENSSL_free(name);
+    OPENSSL_free(header);
+    OPENSSL_free(der);
+    return result;
+}
+
+static int read_pem(struct inspect_chain *chain, const uint8_t *bytes, size_t len, struct err *err)
+{
+    BIO *pem = BIO_new_mem_buf(bytes, (int)len);
+    if (pem == NULL)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    int result = 1;
+    while (result == 1)
+        result = read_block(chain, pem, err);
+    BIO_free(pem);
+    return result;
+}
+
+static int read_der(struct inspect_chain *chain, const uint8_t *bytes, size_t len, struct err *err)
+{
+    CBS rest, cert;
+    CBS_init(&rest, bytes, len);
+    while (CBS_len(&rest) > 0) {
+        if (!CBS_get_asn1_element(&rest, &cert, CBS_ASN1_SEQUENCE))
+            return err_set(err, ERR_INVALID, "neither PEM nor DER");
+        if (inspect_chain_add(chain, CBS_data(&cert), CBS_len(&cert), err) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int inspect_chain_read(struct inspect_chain *chain, const char *path, struct err *err)
+{
+    enum { DER_FIRST_BYTE = 0x30 }; /* a SEQUENCE; no PEM begins with the digit 0 */
+    size_t len;
+    uint8_t *bytes = file_read(path, INSPECT_CHAIN_FILE_MAX, &len, err);
+    if (bytes == NULL)
+        return -1;
+    int result = len > 0 && bytes[0] == DER_FIRST_BYTE ? read_der(chain, bytes, len, err)
+                                                       : read_pem(chain, bytes, len, err);
+    file_read_free(bytes, len); /* there may be a key in it */
+    if (result == 0 && chain->num_certs == 0)
+        result = err_set(err, ERR_INVALID, "there is no certificate in it");
+    if (result == 0)
+        return 0;
+    inspect_chain_done(chain);
+    return err_prefix(err, "%s", path);
+}

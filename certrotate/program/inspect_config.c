@@ -1,0 +1,116 @@
+#include "inspect_config.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "spiffe_id.h"
+
+enum { SECOND = 1000, MINUTE = 60 * SECOND };
+
+#define OPTION(name_, type_, field_, default_, section_, ...)                                      \
+    {                                                                                              \
+        .name = (name_), .type = (type_), .offset = offsetof(struct inspect_config, field_),       \
+        .default_value = (default_), .command_only = true, .section = (section_), __VA_ARGS__      \
+    }
+
+#define WHAT   "What to look at"
+#define VERIFY "How to verify"
+
+static const struct option_spec specs[] = {
+    OPTION("file", OPTION_PATH, file, "", WHAT,
+           .help = "PEM or DER file of a certificate and its intermediates; a key in it is passed "
+                   "over. Also without --file, as the first word."),
+    OPTION("address", OPTION_TEXT, address, "", WHAT,
+           .help = "ip:port of a TLS server, whose certificate is looked at as it presents it. No "
+                   "certificate of our own is shown, and nothing is sent."),
+    OPTION("server-name", OPTION_TEXT, server_name, "", WHAT,
+           .help = "With --address: the name to ask for (SNI). The mesh asks for none."),
+    OPTION("timeout", OPTION_DURATION, timeout_ms, "5s", WHAT, .min = 100, .max = MINUTE,
+           .help = "With --address: for connecting, and for the handshake."),
+    OPTION("help", OPTION_BOOL, help, "false", WHAT, .help = "Print this text and exit."),
+
+    OPTION("trust-bundle", OPTION_PATH, trust_bundle_file, "", VERIFY,
+           .help = "PEM file of the roots to verify by. Without it the certificate is shown and "
+                   "not judged."),
+    OPTION("trust-domain", OPTION_TEXT, trust_domain, "", VERIFY,
+           .help = "The trust domain whose roots these are: only its identities verify. Where "
+                   "nothing is said: that of the certificate."),
+    OPTION("crl", OPTION_PATH, crl_file, "", VERIFY,
+           .help = "PEM or DER file of revocation lists. Lists that have expired are gone by."),
+    OPTION("key", OPTION_PATH, key_file, "", VERIFY,
+           .help = "PEM file of the private key, to see whether it belongs to the certificate."),
+    OPTION("identity", OPTION_TEXT, identity, "", VERIFY,
+           .help = "The SPIFFE ID that the certificate has to have."),
+    OPTION("legacy-key-usage", OPTION_BOOL, legacy_key_usage, "false", VERIFY,
+           .help = "Go by a keyUsage that is missing or not critical, which X.509-SVID forbids and "
+                   "hand-made certificates often have."),
+};
+
+const struct option_table inspect_config_table = {
+    .program = "remora-certrotate inspect [FILE]",
+    .description = "shows a certificate as a peer in the mesh sees it, and whether it verifies",
+    .env_prefix = "REMORA_CERTROTATE_INSPECT_",
+    .specs = specs,
+    .num_specs = sizeof(specs) / sizeof(specs[0]),
+};
+
+static int check_names(const struct options *options, const struct inspect_config *config,
+                       struct err *err)
+{
+    struct err why;
+    struct spiffe_id id;
+    if (config->trust_domain[0] != '\0' &&
+        spiffe_id_check_trust_domain(config->trust_domain, strlen(config->trust_domain), &why) < 0)
+        return options_error(options, "trust-domain", err, "%s", why.message);
+    if (config->identity[0] == '\0')
+        return 0;
+    if (spiffe_id_parse(&id, config->identity, strlen(config->identity), &why) < 0)
+        return options_error(options, "identity", err, "%s", why.message);
+    spiffe_id_done(&id);
+    return 0;
+}
+
+static int check(const struct options *options, const struct inspect_config *config,
+                 struct err *err)
+{
+    if ((config->file[0] == '\0') == (config->address[0] == '\0'))
+        return err_set(err, ERR_INVALID, "either a file or --address says what to look at");
+    if (config->crl_file[0] != '\0' && config->trust_bundle_file[0] == '\0')
+        return options_error(options, "crl", err, "without a trust-bundle nothing is judged");
+    return check_names(options, config, err);
+}
+
+static struct options *parse(struct inspect_config *config, int argc, char *const *argv,
+                             struct err *err)
+{
+    static char *const NO_ENVIRONMENT[] = {NULL};
+    struct options *options =
+        options_parse(&inspect_config_table, argc, argv, NO_ENVIRONMENT, config, err);
+    if (options != NULL && !config->help && check(options, config, err) < 0) {
+        options_free(options);
+        options = NULL;
+    }
+    return options;
+}
+
+struct options *inspect_config_load(struct inspect_config *config, int argc, char *const *argv,
+                                    struct err *err)
+{
+    static char flag[] = "--file";
+    *config = (struct inspect_config){0};
+    if (argc < 2 || argv[1][0] == '-')
+        return parse(config, argc, argv, err);
+    /* inspect FILE ... is inspect --file FILE ... */
+    char **longer = calloc((size_t)argc + 2, sizeof(*longer));
+    if (longer == NULL) {
+        err_set(err, ERR_NOMEM, "out of memory");
+        return NULL;
+    }
+    longer[0] = argv[0];
+    longer[1] = flag;
+    memcpy(longer + 2, argv + 1, (size_t)(argc - 1) * sizeof(*longer));
+    struct options *options = parse(config, argc + 1, longer, err);
+    free(longer);
+    return options;
+}
