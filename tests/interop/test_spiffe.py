@@ -1,7 +1,9 @@
 """Agents whose certificates come from the SPIFFE Workload API, and go-spiffe programs without a sidecar. See docs/INTEROP.md."""
 
 import os
+import shutil
 import sys
+import tempfile
 import time
 import unittest
 
@@ -9,10 +11,11 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import actors  # noqa: E402
 import hbone  # noqa: E402
+import pods  # noqa: E402
 from load import Load  # noqa: E402
 from peers import program  # noqa: E402
-from pods import AGENT_UID, Node, require_root, wait_until  # noqa: E402
-from workload_api import SVID_TTL_S, SpiffeMesh  # noqa: E402
+from pods import AGENT_GID, AGENT_UID, Node, require_root, wait_until  # noqa: E402
+from workload_api import SVID_TTL_S, SpiffeMesh, WorkloadApi  # noqa: E402
 
 HOME, ABROAD = "home.test", "abroad.test"
 ROTATIONS = 3
@@ -130,6 +133,61 @@ class GoSpiffe(Case):
         self.assertIn(f"tunnel from {self.client.identity} to {self.gopher.pod.ipv4}:4321", server.log())
         # It knows the other one too, but does not let it in.
         self.server.pod.assert_reset(self.gopher.pod.ipv4, 4321)
+
+
+class Files(unittest.TestCase):
+    """remora-certrotate keeps PEM files for a program that does its own TLS: here openssl's, which knows nothing of SPIFFE."""
+
+    def setUp(self):
+        self.node = self.enterContext(Node())
+        self.api = WorkloadApi(self.node, [HOME])
+        self.identity = f"spiffe://{HOME}/ns/demo/sa/legacy"
+        self.pod = self.node.pod("legacy")
+        self.folder = os.path.join(self.node.folder, "certificates")
+        os.mkdir(self.folder, mode=0o700)
+        os.chown(self.folder, AGENT_UID, AGENT_GID)
+        endpoint = self.api.endpoint("legacy", self.identity)
+        self.api.start()
+        self.pod.start([pods.program("remora-certrotate"), "--cert-source=spiffe", f"--spiffe-endpoint={endpoint}",
+                        f"--output-dir={self.folder}", "--memory-only=false"], uid=AGENT_UID)
+        wait_until(lambda: os.path.exists(self.path("tls.crt")), "the certificate to be written")
+
+    def path(self, name):
+        return os.path.join(self.folder, name)
+
+    def serial(self):
+        """Of the certificate in the files, after openssl has found it good by the bundle, with the key that belongs to it."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.copy_to(folder)
+            cert, key, bundle = (os.path.join(folder, name) for name in ("tls.crt", "tls.key", "ca.crt"))
+            self.openssl("verify", "-x509_strict", "-CAfile", bundle, cert)
+            self.assertEqual(self.openssl("x509", "-in", cert, "-noout", "-pubkey"), self.openssl("pkey", "-in", key, "-pubout"))
+            self.assertIn(f"URI:{self.identity}", self.openssl("x509", "-in", cert, "-noout", "-ext", "subjectAltName"))
+            return self.openssl("x509", "-in", cert, "-noout", "-serial")
+
+    def copy_to(self, folder):
+        """All three files as they were at one time."""
+        names = ("tls.crt", "tls.key", "ca.crt")
+        before = None
+        while before != (before := [os.stat(self.path(name)).st_ino for name in names]):
+            for name in names:
+                shutil.copy(self.path(name), folder)
+
+    def openssl(self, *arguments):
+        return self.pod.run(["openssl", *arguments]).stdout
+
+    def test_the_files_follow_the_svids_and_the_authority(self):
+        seen = {self.serial()}
+
+        def renewed(count):
+            wanted = len(seen) + count
+            wait_until(lambda: seen.add(self.serial()) or len(seen) >= wanted, f"{count} new certificates",
+                       (count + 1) * SVID_TTL_S)
+
+        renewed(ROTATIONS)
+        for step in STEPS:
+            self.api.rotate(step, HOME)
+            renewed(1)
 
 
 class Outage(Case):

@@ -93,7 +93,7 @@ func (a *authority) issue(id spiffeid.ID, ttl time.Duration) (certificate, key [
 	if err != nil {
 		return nil, nil, err
 	}
-	template := template(id.URL(), ttl)
+	template := template(id.URL(), "workload", ttl)
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	certificate, err = x509.CreateCertificate(rand.Reader, template, a.active.certificate, leafKey.Public(), a.active.key)
@@ -109,7 +109,7 @@ func newRoot(trustDomain spiffeid.TrustDomain) (*root, error) {
 	if err != nil {
 		return nil, err
 	}
-	template := template(trustDomain.ID().URL(), rootLifetime)
+	template := template(trustDomain.ID().URL(), "root of "+trustDomain.Name(), rootLifetime)
 	template.IsCA = true
 	template.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
 	// Go derives the key identifiers that tell two roots of the same name apart.
@@ -121,7 +121,7 @@ func newRoot(trustDomain spiffeid.TrustDomain) (*root, error) {
 	return &root{certificate: certificate, key: key}, err
 }
 
-func template(uri *url.URL, lifetime time.Duration) *x509.Certificate {
+func template(uri *url.URL, name string, lifetime time.Duration) *x509.Certificate {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {
 		panic(err) // the system has no randomness
@@ -129,7 +129,7 @@ func template(uri *url.URL, lifetime time.Duration) *x509.Certificate {
 	now := time.Now()
 	return &x509.Certificate{
 		SerialNumber:          serial,
-		Subject:               pkix.Name{Organization: []string{"workload-api"}},
+		Subject:               pkix.Name{Organization: []string{"workload-api"}, CommonName: name},
 		URIs:                  []*url.URL{uri},
 		NotBefore:             now.Add(-backdate),
 		NotAfter:              now.Add(lifetime),
