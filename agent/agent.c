@@ -56,6 +56,12 @@ static void on_snapshot(void *owner, struct mesh_snapshot *snapshot)
     workers_publish_mesh(agent->workers, snapshot);
 }
 
+static void on_ask(void *owner, const char *name)
+{
+    struct agent *agent = owner;
+    discovery_ask(agent->discovery, name);
+}
+
 /* -------------------------------------------------------------------------------- what admin asks -- */
 
 static void collect(void *owner, struct telemetry_control *control)
@@ -104,6 +110,7 @@ static int start_control(struct agent *agent, struct err *err)
         return -1;
     const struct discovery_options discovery = {
         .config = agent->config,
+        .io = agent->io,
         .readiness = &agent->readiness,
         .on_snapshot = on_snapshot,
         .owner = agent,
@@ -157,7 +164,10 @@ static int start_signals(struct agent *agent, struct err *err)
 }
 
 static void on_workers_drained(void *owner);
-static const struct workers_handler workers_handler = {.on_drained = on_workers_drained};
+static const struct workers_handler workers_handler = {
+    .on_drained = on_workers_drained,
+    .on_ask = on_ask,
+};
 
 /* All ports are open and everything that can be wrong with them is said before a thread runs. */
 static int start(struct agent *agent, struct err *err)
@@ -183,10 +193,12 @@ static void log_start(const struct agent *agent)
     const struct agent_config *config = agent->config;
     bool strict = config->inbound_mode == AGENT_INBOUND_STRICT;
     bool registry_only = config->outbound_policy == AGENT_OUTBOUND_REGISTRY_ONLY;
+    bool from_file = config->local_file[0] != '\0';
     LOG_INFO("agent", "started", LOG_S("version", REMORA_VERSION),
              LOG_S("identity", certificates_identity(agent->certificates)),
              LOG_S("pod", config->pod_name), LOG_S("inbound", strict ? "strict" : "permissive"),
              LOG_S("outbound", registry_only ? "registry-only" : "allow-any"),
+             LOG_S("discovery", from_file ? config->local_file : config->xds_address),
              LOG_U("outbound_port", config->outbound_port),
              LOG_U("inbound_port", config->inbound_port), LOG_U("hbone_port", config->hbone_port),
              LOG_U("readiness_port", config->readiness_port),

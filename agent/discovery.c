@@ -5,12 +5,16 @@
 #include "clock.h"
 #include "local_source.h"
 #include "log.h"
+#include "xds_discovery.h"
 
 struct discovery {
     struct net_loop *loop;
     struct discovery_options options;
-    struct local_source *source;
+    /* One of the two. */
+    struct local_source *local;
+    struct xds_discovery *xds;
     size_t condition; /* of readiness */
+    bool known;       /* this pod, in what was loaded last */
     uint64_t num_loaded;
     uint64_t num_failed;
     int64_t last_success_ms;
@@ -40,35 +44,47 @@ static bool knows_this_pod(const struct discovery *discovery, const struct mesh_
 static void judge(struct discovery *discovery, const struct mesh_snapshot *snapshot)
 {
     const struct agent_config *config = discovery->options.config;
-    if (knows_this_pod(discovery, snapshot)) {
+    bool known = knows_this_pod(discovery, snapshot);
+    bool is_news = known != discovery->known || discovery->num_loaded == 1;
+    discovery->known = known;
+    if (known) {
         readiness_set_met(discovery->options.readiness, discovery->condition);
         return;
     }
     readiness_set_pending(discovery->options.readiness, discovery->condition,
                           "loaded, but it does not know this pod", config->pod_name);
-    LOG_WARN("agent", "discovery does not know this pod: all connections are refused",
-             LOG_S("namespace", config->pod_namespace), LOG_S("pod", config->pod_name),
-             LOG_S("service_account", config->service_account));
+    if (is_news || discovery->local != NULL)
+        LOG_WARN("agent", "discovery does not know this pod: all connections are refused",
+                 LOG_S("namespace", config->pod_namespace), LOG_S("pod", config->pod_name),
+                 LOG_S("service_account", config->service_account));
 }
 
-static void on_snapshot(void *owner, struct mesh_snapshot *snapshot,
-                        const struct mesh_warnings *warnings)
+static void take(struct discovery *discovery, struct mesh_snapshot *snapshot,
+                 const struct mesh_warnings *warnings)
 {
-    struct discovery *discovery = owner;
     discovery->counts = mesh_snapshot_counts(snapshot);
     discovery->num_loaded++;
     discovery->last_success_ms = clock_wall_ms();
-    LOG_INFO("agent", "discovery loaded", LOG_S("file", discovery->options.config->local_file),
-             LOG_U("workloads", discovery->counts.workloads),
-             LOG_U("services", discovery->counts.services),
-             LOG_U("policies", discovery->counts.policies), LOG_U("warnings", warnings->num));
     log_warnings(warnings);
     judge(discovery, snapshot);
     discovery->options.on_snapshot(discovery->options.owner, snapshot);
+}
+
+/* -------------------------------------------------------------------------------- the local file -- */
+
+static void on_file(void *owner, struct mesh_snapshot *snapshot,
+                    const struct mesh_warnings *warnings)
+{
+    struct discovery *discovery = owner;
+    const struct mesh_counts counts = mesh_snapshot_counts(snapshot);
+    LOG_INFO("agent", "discovery loaded", LOG_S("file", discovery->options.config->local_file),
+             LOG_U("workloads", counts.workloads), LOG_U("services", counts.services),
+             LOG_U("policies", counts.policies), LOG_U("warnings", warnings->num));
+    take(discovery, snapshot, warnings);
     mesh_snapshot_unref(snapshot);
 }
 
-static void on_error(void *owner, const struct err *err)
+static void on_file_error(void *owner, const struct err *err)
 {
     struct discovery *discovery = owner;
     discovery->num_failed++;
@@ -80,18 +96,56 @@ static void on_error(void *owner, const struct err *err)
                               err->message);
 }
 
-static const struct local_source_handler source_handler = {
-    .on_snapshot = on_snapshot,
-    .on_error = on_error,
+static const struct local_source_handler file_handler = {
+    .on_snapshot = on_file,
+    .on_error = on_file_error,
+};
+
+/* ---------------------------------------------------------------------------- the control plane -- */
+
+/* The first one is worth a line; those that follow come with each change of the mesh. */
+static void on_mesh(void *owner, struct mesh_snapshot *snapshot,
+                    const struct mesh_warnings *warnings)
+{
+    struct discovery *discovery = owner;
+    const struct mesh_counts counts = mesh_snapshot_counts(snapshot);
+    LOG_AT_(discovery->num_loaded == 0 ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "agent",
+            "discovery loaded", LOG_S("address", discovery->options.config->xds_address),
+            LOG_U("workloads", counts.workloads), LOG_U("services", counts.services),
+            LOG_U("policies", counts.policies), LOG_U("warnings", warnings->num));
+    take(discovery, snapshot, warnings);
+}
+
+static void on_progress(void *owner, const char *what, const char *detail)
+{
+    struct discovery *discovery = owner;
+    if (discovery->num_loaded == 0)
+        readiness_set_pending(discovery->options.readiness, discovery->condition, what, detail);
+}
+
+static const struct xds_discovery_handler xds_handler = {
+    .on_snapshot = on_mesh,
+    .on_progress = on_progress,
 };
 
 /* ----------------------------------------------------------------------------- making, ending -- */
 
+static struct local_source *open_file(struct discovery *discovery, struct err *err)
+{
+    return local_source_new(discovery->loop, discovery->options.config->local_file, &file_handler,
+                            discovery, err);
+}
+
 static int start(struct discovery *discovery, struct err *err)
 {
-    discovery->source = local_source_new(discovery->loop, discovery->options.config->local_file,
-                                         &source_handler, discovery, err);
-    return discovery->source == NULL ? err_prefix(err, "discovery") : 0;
+    const struct agent_config *config = discovery->options.config;
+    if (config->local_file[0] != '\0')
+        discovery->local = open_file(discovery, err);
+    else
+        discovery->xds =
+            xds_discovery_new(discovery->options.io, config, &xds_handler, discovery, err);
+    bool made = discovery->local != NULL || discovery->xds != NULL;
+    return made ? 0 : err_prefix(err, "discovery");
 }
 
 struct discovery *discovery_new(struct net_loop *loop, const struct discovery_options *options,
@@ -112,20 +166,34 @@ struct discovery *discovery_new(struct net_loop *loop, const struct discovery_op
     return discovery;
 }
 
-/* A new source loads at once; the old one goes only when the new one is there. */
-void discovery_reload(struct discovery *discovery)
+void discovery_ask(struct discovery *discovery, const char *name)
 {
-    struct local_source *before = discovery->source;
-    struct err err;
-    if (start(discovery, &err) < 0) {
-        LOG_WARN("agent", "discovery not reloaded", LOG_S("error", err.message));
-        discovery->source = before;
-        return;
-    }
-    local_source_free(before);
+    if (discovery->xds != NULL)
+        xds_discovery_ask(discovery->xds, name);
 }
 
-void discovery_collect(const struct discovery *discovery, struct telemetry_control *control)
+/* A new source loads at once; the old one goes only when the new one is there. */
+static void reload_file(struct discovery *discovery)
+{
+    struct err err;
+    struct local_source *source = open_file(discovery, &err);
+    if (source == NULL) {
+        LOG_WARN("agent", "discovery not reloaded", LOG_S("error", err.message));
+        return;
+    }
+    local_source_free(discovery->local);
+    discovery->local = source;
+}
+
+void discovery_reload(struct discovery *discovery)
+{
+    if (discovery->local != NULL)
+        reload_file(discovery);
+    else
+        xds_discovery_retry_now(discovery->xds);
+}
+
+void discovery_collect(struct discovery *discovery, struct telemetry_control *control)
 {
     control->discovery_loads_ok = discovery->num_loaded;
     control->discovery_loads_failed = discovery->num_failed;
@@ -133,12 +201,14 @@ void discovery_collect(const struct discovery *discovery, struct telemetry_contr
     control->num_workloads = discovery->counts.workloads;
     control->num_services = discovery->counts.services;
     control->num_policies = discovery->counts.policies;
+    control->xds = discovery->xds != NULL ? xds_discovery_collect(discovery->xds) : NULL;
 }
 
 void discovery_free(struct discovery *discovery)
 {
     if (discovery == NULL)
         return;
-    local_source_free(discovery->source);
+    local_source_free(discovery->local);
+    xds_discovery_free(discovery->xds);
     free(discovery);
 }

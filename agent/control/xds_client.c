@@ -143,7 +143,9 @@ static enum xds_end classify(const struct xds_stream *stream, enum grpc_status s
         return XDS_END_CLEAN;
     if (!stream->is_open)
         return XDS_END_CONNECT;
-    return err->kind == ERR_DENIED ? XDS_END_REFUSED : XDS_END_BROKEN;
+    if (err->kind == ERR_DENIED)
+        return XDS_END_REFUSED;
+    return err->kind == ERR_PROTOCOL ? XDS_END_PROTOCOL : XDS_END_BROKEN;
 }
 
 static void stream_on_end(void *owner, enum grpc_status status, const struct err *err)
