@@ -11,6 +11,8 @@ answer is one whose methods are not called. python3-h2 checks all that the agent
 the malformed and the hostile, goes out with send_frame() and send_bytes().
 """
 
+import contextlib
+import select
 import socket
 import ssl
 import struct
@@ -388,6 +390,45 @@ class Peer:
 
 
 # ------------------------------------------------------------------------------------------------------------- either side
+
+
+def forward(peer, tunnel, connection):
+    """Carries bytes between a tunnel and a TCP connection, as a gateway does, until both directions or one of the two have ended."""
+    with contextlib.suppress(StreamClosedError):  # reset by the agent while something was on its way to it
+        _forward(peer, tunnel, connection)
+
+
+def _forward(peer, tunnel, connection):
+    ended = {"there": False, "here": False}
+    while not (all(ended.values()) or peer.closed or tunnel.reset is not None):
+        if not peer.tls.pending():
+            waiting = [peer.tls] if ended["there"] else [peer.tls, connection]
+            select.select(waiting, [], [], WAIT_S)
+        peer.poll()
+        if tunnel.data:
+            connection.sendall(tunnel.data)
+            tunnel.data.clear()
+        if tunnel.ended and not ended["here"]:
+            connection.shutdown(socket.SHUT_WR)
+            ended["here"] = True
+        if not ended["there"]:
+            ended["there"] = not _forward_back(peer, tunnel, connection)
+
+
+def _forward_back(peer, tunnel, connection):
+    """What the connection has to say now; False when that was its end."""
+    connection.settimeout(0)
+    try:
+        data = connection.recv(_READ)
+    except BlockingIOError:
+        return True
+    finally:
+        connection.settimeout(WAIT_S)
+    if data:
+        peer.send(tunnel, data)
+    else:
+        peer.end(tunnel)
+    return bool(data)
 
 
 def dial(pod, address, family=socket.AF_INET, receive_buffer=None):

@@ -29,6 +29,7 @@ import time
 
 AGENT_UID = 1337
 AGENT_GID = 1337
+NETNS_ETC = "/etc/netns"  # what `ip netns exec NAME` puts over /etc: files in the folder NAME of this one
 WAIT_S = 10  # how long a wait may take before it is a failure; far more than any of them needs
 
 # What a wait looks at again each time; short, because tests wait for things that take milliseconds.
@@ -249,6 +250,18 @@ class Pod:
             return
         raise AssertionError(f"{self.name} was not reset by {address} port {port}, but got {got!r}")
 
+    def hosts(self, addresses):
+        """
+        What the programs that start in this pod from now on resolve: {name: [addresses]} and nothing else, for there is no
+        name server either.
+        """
+        folder = os.path.join(NETNS_ETC, self.netns)
+        os.makedirs(folder, exist_ok=True)
+        lines = [f"{address} {name}\n" for name, several in addresses.items() for address in several]
+        for file, content in (("hosts", "".join(lines)), ("resolv.conf", "nameserver 127.0.0.1\n")):
+            with open(os.path.join(folder, file), "w", encoding="ascii") as out:
+                out.write(content)
+
     @contextlib.contextmanager
     def entered(self):
         """Inside the block, what this thread makes or looks up belongs to the pod's network namespace."""
@@ -391,6 +404,9 @@ def remove(prefix):
             if _signal_all(name, number):
                 _wait_empty(name, 1)
         subprocess.run(["ip", "netns", "del", name], check=False, stdin=subprocess.DEVNULL)
+        shutil.rmtree(os.path.join(NETNS_ETC, name), ignore_errors=True)
+    with contextlib.suppress(OSError):
+        os.rmdir(NETNS_ETC)  # unless somebody else needs it
 
 
 def _netns_names():
