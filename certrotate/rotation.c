@@ -167,6 +167,11 @@ void rotation_set_extras(struct rotation *rotation, const struct trust_extras *e
         net_timer_start(rotation->wake, 0);
 }
 
+const struct trust_extras *rotation_brought(const struct rotation *rotation)
+{
+    return &rotation->brought;
+}
+
 struct identity *rotation_identity(const struct rotation *rotation)
 {
     return rotation->identity;
@@ -427,33 +432,38 @@ static int keep_to_identity(struct rotation *rotation, const struct svid *svid, 
     return rotation->identity_uri == NULL ? err_set(err, ERR_NOMEM, "out of memory") : 0;
 }
 
-/* Ends the attempt with a candidate that has passed. */
-static void accept_candidate(struct rotation *rotation, const struct candidate *candidate,
-                             int64_t now_ms)
+/* Makes a candidate that has passed the identity held. 0, or -1 with *err and nothing changed. */
+static int hold_candidate(struct rotation *rotation, const struct candidate *candidate,
+                          int64_t now_ms, struct err *err)
 {
-    if (is_held(rotation, candidate)) {
-        end_attempt(rotation);
-        note_success(rotation, now_ms);
-        plan_wake(rotation);
-        return;
-    }
-    struct err err;
     struct overlap overlap = overlap_with(rotation, candidate->roots, now_ms);
     struct identity *identity = make_identity(rotation, candidate->svid, candidate->roots, &overlap,
-                                              &candidate->extras, now_ms, &err);
-    if (identity == NULL || keep_to_identity(rotation, candidate->svid, &err) < 0) {
-        identity_unref(identity);
-        fail_attempt(rotation, ROTATION_FAILED, &err);
-        return;
-    }
-    end_attempt(rotation);
+                                              &candidate->extras, now_ms, err);
+    if (identity == NULL)
+        return -1;
     set_roots(rotation, candidate->roots, &overlap);
     trust_extras_done(&rotation->brought);
     trust_extras_copy(&rotation->brought, &candidate->extras);
     hold(rotation, identity, now_ms);
+    return 0;
+}
+
+/* Ends the attempt with a candidate that has passed. */
+static void accept_candidate(struct rotation *rotation, const struct candidate *candidate,
+                             int64_t now_ms)
+{
+    struct err err;
+    bool is_new = !is_held(rotation, candidate);
+    if (keep_to_identity(rotation, candidate->svid, &err) < 0 ||
+        (is_new && hold_candidate(rotation, candidate, now_ms, &err) < 0)) {
+        fail_attempt(rotation, ROTATION_FAILED, &err);
+        return;
+    }
+    end_attempt(rotation);
     note_success(rotation, now_ms);
     plan_wake(rotation);
-    rotation->handler.on_identity(rotation->owner, identity);
+    if (is_new)
+        rotation->handler.on_identity(rotation->owner, rotation->identity);
 }
 
 /* ------------------------------------------------------------------------ judging candidates -- */
@@ -488,6 +498,20 @@ static int check_candidate(const struct rotation *rotation, const struct cert_fe
     }
     return svid_check(candidate->svid, candidate->roots, rotation->identity_uri,
                       &rotation->options.rules, now_ms, err);
+}
+
+int rotation_offer(struct rotation *rotation, const struct cert_fetched *fetched, struct err *err)
+{
+    assert(rotation->identity == NULL && !rotation->is_fetching);
+    int64_t now_ms = rotation->options.wall_ms();
+    struct candidate candidate;
+    int result = check_candidate(rotation, fetched, now_ms, &candidate, err);
+    if (result == 0)
+        result = hold_candidate(rotation, &candidate, now_ms, err);
+    candidate_done(&candidate);
+    if (result == 0)
+        rotation->handler.on_identity(rotation->owner, rotation->identity);
+    return result;
 }
 
 static void on_fetched(void *owner, const struct cert_fetched *fetched, const struct err *err)

@@ -102,6 +102,14 @@ struct rotation *rotation_new(struct net_loop *loop, struct cert_source *source,
                               const struct rotation_options *options,
                               const struct rotation_handler *handler, void *owner, struct err *err);
 
+/*
+ * Offers what was held before this process started (cert_cache.h), before rotation_start: checked
+ * like an answer of the source, and published from inside when it passes, so that there is an
+ * identity while the first attempt runs. It counts as no attempt, and an ID that was not asked for
+ * is not kept to. -1 with *err: it does not pass, and nothing has happened.
+ */
+int rotation_offer(struct rotation *rotation, const struct cert_fetched *fetched, struct err *err);
+
 /* Starts the first attempt, on the loop (no callback from inside). Once. */
 void rotation_start(struct rotation *rotation);
 
@@ -113,6 +121,10 @@ void rotation_set_extras(struct rotation *rotation, const struct trust_extras *e
 
 /* The identity that is published, lent until the next callback; NULL: none. */
 struct identity *rotation_identity(const struct rotation *rotation);
+
+/* Of what is trusted beside our own domain's roots, the part that the source brought; lent until the
+ * next callback. */
+const struct trust_extras *rotation_brought(const struct rotation *rotation);
 
 /* Fetches now, whatever the plan says; while an attempt runs, once more after it. */
 void rotation_fetch_now(struct rotation *rotation);
