@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "refcount.h"
 #include "svid_key.h"
 #include "x509_cert.h"
@@ -22,6 +23,7 @@ struct svid {
     struct spiffe_id id;
     int64_t not_before_ms;
     int64_t not_after_ms;
+    int64_t leaf_not_after_ms;
     char serial[CERT_SERIAL_TEXT_MAX];
     char fingerprint[CERT_FINGERPRINT_TEXT];
 };
@@ -49,6 +51,8 @@ static int read_cert(struct svid *svid, size_t index, struct err *err)
             svid->not_before_ms = not_before_ms;
         if (not_after_ms < svid->not_after_ms)
             svid->not_after_ms = not_after_ms;
+        if (index == 0)
+            svid->leaf_not_after_ms = not_after_ms;
         result = 0;
     }
     X509_free(cert);
@@ -142,8 +146,8 @@ static int check_key(const struct svid *svid, struct err *err)
 }
 
 static int check_rules(const struct svid *svid, const struct trust *trust,
-                       const struct cert_rules *rules, int64_t now_ms, enum reason *reason,
-                       struct err *err)
+                       const struct cert_rules *rules, int64_t now_ms, int64_t *path_end_ms,
+                       enum reason *reason, struct err *err)
 {
     static const struct cert_rules STRICT = {0};
     const struct x509_svid_check check = {
@@ -159,7 +163,24 @@ static int check_rules(const struct svid *svid, const struct trust *trust,
         return -1;
     }
     spiffe_id_done(&facts.id);
+    *path_end_ms = facts.not_after_ms;
     return 0;
+}
+
+/*
+ * Whoever looks at the leaf alone, as most do, would renew it after it has stopped to count. A CA
+ * that issues such a one is about to end itself, and its certificates with it.
+ */
+static int check_outlives(const struct svid *svid, int64_t path_end_ms, struct err *err)
+{
+    char end[CLOCK_TEXT_MAX];
+    if (svid->leaf_not_after_ms <= path_end_ms)
+        return 0;
+    return err_set(err, ERR_INVALID,
+                   "the certificate outlives its issuer, which ends at %s, by %lld s; is the CA's "
+                   "own certificate about to end?",
+                   clock_format(path_end_ms, end),
+                   (long long)((svid->leaf_not_after_ms - path_end_ms) / 1000));
 }
 
 int svid_check(const struct svid *svid, struct trust_bundle *bundle, const char *expected_uri,
@@ -175,14 +196,19 @@ int svid_check(const struct svid *svid, struct trust_bundle *bundle, const char 
                        svid->id.uri, expected_uri);
     const struct trust trust = {.bundles = &bundle, .num_bundles = 1};
     enum reason ignored;
-    return check_rules(svid, &trust, rules, now_ms, &ignored, err);
+    int64_t path_end_ms;
+    if (check_rules(svid, &trust, rules, now_ms, &path_end_ms, &ignored, err) < 0)
+        return -1;
+    return check_outlives(svid, path_end_ms, err);
 }
 
 bool svid_is_revoked(const struct svid *svid, const struct trust *trust,
                      const struct cert_rules *rules, int64_t now_ms, struct err *err)
 {
     enum reason reason;
-    return trust->crls != NULL && check_rules(svid, trust, rules, now_ms, &reason, err) < 0 &&
+    int64_t ignored_ms;
+    return trust->crls != NULL &&
+           check_rules(svid, trust, rules, now_ms, &ignored_ms, &reason, err) < 0 &&
            reason == REASON_CERT_REVOKED;
 }
 

@@ -37,7 +37,7 @@ void svid_unref(struct svid *svid);       /* NULL is ignored */
 /*
  * Whether this SVID may be used now: the key belongs to the leaf, the leaf keeps the X.509-SVID
  * rules for client and server, the chain leads to a root of `bundle`, every certificate on the way
- * is within its time at now_ms (wall clock), and the SPIFFE ID is `expected_uri` (NULL: any ID of
+ * is within its time at now_ms (wall clock), no issuer on the way ends before the leaf, and the SPIFFE ID is `expected_uri` (NULL: any ID of
  * the bundle's trust domain). `rules` NULL: the strict ones. 0, or -1 with *err (ERR_INVALID).
  */
 int svid_check(const struct svid *svid, struct trust_bundle *bundle, const char *expected_uri,

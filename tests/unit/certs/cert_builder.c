@@ -182,7 +182,8 @@ static void set_times(X509 *cert, const struct cert_spec *spec)
 {
     int64_t now_ms = clock_wall_ms();
     int64_t from_ms = spec->not_before_ms != 0 ? spec->not_before_ms : now_ms - 3600 * 1000;
-    int64_t to_ms = spec->not_after_ms != 0 ? spec->not_after_ms : now_ms + 3600 * 1000;
+    const int64_t life_ms = (spec->is_ca ? 2 : 1) * 3600 * 1000;
+    int64_t to_ms = spec->not_after_ms != 0 ? spec->not_after_ms : now_ms + life_ms;
     ASN1_TIME *from = ASN1_TIME_set(NULL, (time_t)(from_ms / 1000));
     ASN1_TIME *to = ASN1_TIME_set(NULL, (time_t)(to_ms / 1000));
     MUST(from != NULL && to != NULL);

@@ -51,7 +51,7 @@ struct cert_spec {
     enum cert_builder_key_usage usage;
     enum cert_builder_eku eku;
     int64_t not_before_ms; /* wall clock; 0: an hour ago */
-    int64_t not_after_ms;  /* 0: in an hour */
+    int64_t not_after_ms;  /* 0: in an hour; of a CA, in two */
 };
 
 struct cert_built;

@@ -183,6 +183,27 @@ static void the_legacy_switch_is_needed_for_a_missing_key_usage(void **state)
     cert_builder_free(leaf);
 }
 
+static void an_svid_that_outlives_its_issuer_is_refused(void **state)
+{
+    const struct world *world = *state;
+    int64_t now_ms = clock_wall_ms();
+    const int64_t minute_ms = 60 * 1000;
+    struct cert_built *middle =
+        cert_builder_make(world->root, &(struct cert_spec){.common_name = "middle",
+                                                           .is_ca = true,
+                                                           .not_after_ms = now_ms + minute_ms});
+    struct cert_built *leaf = cert_builder_make(
+        middle, &(struct cert_spec){.uris = {ID}, .not_after_ms = now_ms + 2 * minute_ms});
+    struct svid *svid = must_load(leaf);
+    struct err err = {0};
+    assert_int_equal(svid_check(svid, world->bundle, ID, NULL, now_ms, &err), -1);
+    assert_non_null(strstr(err.message, "outlives its issuer"));
+    assert_non_null(strstr(err.message, "by 60 s"));
+    svid_unref(svid);
+    cert_builder_free(leaf);
+    cert_builder_free(middle);
+}
+
 static void an_identity_keeps_what_it_holds_alive(void **state)
 {
     const struct world *world = *state;
@@ -212,6 +233,7 @@ int main(void)
         cmocka_unit_test(keys_of_all_kinds_are_read),
         cmocka_unit_test(what_cannot_be_read_is_named),
         cmocka_unit_test(a_foreign_key_is_refused),
+        cmocka_unit_test(an_svid_that_outlives_its_issuer_is_refused),
         cmocka_unit_test(an_svid_that_is_not_ours_or_not_of_this_root_or_time_is_refused),
         cmocka_unit_test(the_legacy_switch_is_needed_for_a_missing_key_usage),
         cmocka_unit_test(an_identity_keeps_what_it_holds_alive),
