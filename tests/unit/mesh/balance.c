@@ -12,8 +12,20 @@ struct endpoint {
     const char *network;
     uint16_t own_port; /* 0: the service's */
     bool unhealthy;
-    bool tunnel; /* HBONE */
+    bool tunnel;  /* HBONE */
+    bool gateway; /* of its network */
+    const char *region;
+    const char *subzone;
+    const char *cluster;
 };
+
+static const char gateway_ip[] = "10.9.9.9";
+
+static struct mesh_gateway at_gateway(void)
+{
+    return (struct mesh_gateway){
+        .kind = MESH_GATEWAY_ADDRESS, .ip = fixture_ip(gateway_ip), .hbone_mtls_port = 15008};
+}
 
 /* A client in zone z1 on node n1, and one service at 10.1.0.1:80 with the endpoints. */
 static struct mesh_snapshot *mesh_of(const struct mesh_service *options,
@@ -25,9 +37,17 @@ static struct mesh_snapshot *mesh_of(const struct mesh_service *options,
                                          .name = "client",
                                          .namespace_ = "shop",
                                          .node = "n1",
-                                         .locality = {.region = "r", .zone = "z1"},
+                                         .cluster_id = "c1",
+                                         .locality = {.region = "r", .zone = "z1", .subzone = "s1"},
                                          .capacity = 1};
     fixture_add_workload(builder, &client);
+    const struct mesh_workload gateway = {.uid = "gateway",
+                                          .name = "gateway",
+                                          .namespace_ = "infra",
+                                          .tunnel = MESH_TUNNEL_HBONE,
+                                          .capacity = 1,
+                                          IPS(fixture_ip(gateway_ip))};
+    fixture_add_workload(builder, &gateway);
     struct mesh_service service = *options;
     service.namespace_ = "shop";
     service.hostname = "s";
@@ -53,7 +73,11 @@ static struct mesh_snapshot *mesh_of(const struct mesh_service *options,
             .network = endpoints[i].network,
             .unhealthy = endpoints[i].unhealthy,
             .tunnel = endpoints[i].tunnel ? MESH_TUNNEL_HBONE : MESH_TUNNEL_NONE,
-            .locality = {.region = "r", .zone = endpoints[i].zone},
+            .cluster_id = endpoints[i].cluster,
+            .network_gateway = endpoints[i].gateway ? at_gateway() : (struct mesh_gateway){0},
+            .locality = {.region = endpoints[i].region != NULL ? endpoints[i].region : "r",
+                         .zone = endpoints[i].zone,
+                         .subzone = endpoints[i].subzone},
             .services = &membership,
             .num_services = 1};
         fixture_add_workload(builder, &workload);
@@ -193,6 +217,135 @@ static void each_endpoint_gets_its_exact_share(void **state)
     }
 }
 
+#define SIGNED                                                                                     \
+    .subject_alt_names = (const char *[]){"spiffe://cluster.local/ns/shop/sa/s"},                  \
+    .num_subject_alt_names = 1
+
+static void endpoints_of_other_networks_count_when_there_is_a_way_to_them(void **state)
+{
+    (void)state;
+    const struct mesh_service any = {SIGNED};
+    const struct mesh_service unsigned_ = {0};
+    const struct mesh_service strict = {
+        SIGNED, .load_balancing = {.preferences = {MESH_SCOPE_NETWORK, MESH_SCOPE_ZONE},
+                                   .num_preferences = 2,
+                                   .mode = MESH_LB_STRICT}};
+    const struct mesh_service network_first = {
+        SIGNED,
+        .load_balancing = {.preferences = {MESH_SCOPE_NETWORK, MESH_SCOPE_REGION, MESH_SCOPE_ZONE},
+                           .num_preferences = 3,
+                           .mode = MESH_LB_FAILOVER}};
+    const struct mesh_service network_last = {
+        SIGNED, .load_balancing = {.preferences = {MESH_SCOPE_ZONE, MESH_SCOPE_NETWORK},
+                                   .num_preferences = 2,
+                                   .mode = MESH_LB_FAILOVER}};
+#define NEAR(ip_, ...)                                                                             \
+    {                                                                                              \
+        .ip = ip_, .capacity = 1, .tunnel = true, __VA_ARGS__                                      \
+    }
+#define FAR(ip_, ...)                                                                              \
+    {                                                                                              \
+        .ip = ip_, .capacity = 1, .tunnel = true, .network = "west", .gateway = true, __VA_ARGS__  \
+    }
+    const struct {
+        const char *name;
+        const struct mesh_service *service;
+        struct endpoint endpoints[3];
+        unsigned counts[3]; /* of 6 random numbers */
+    } rows[] = {
+        {"no ranking: by capacity",
+         &any,
+         {NEAR("10.0.0.1"), FAR("10.0.0.2"), FAR("10.0.0.3")},
+         {2, 2, 2}},
+        {"nobody answers for them",
+         &unsigned_,
+         {NEAR("10.0.0.1"), FAR("10.0.0.2"), FAR("10.0.0.3")},
+         {6, 0, 0}},
+        {"no gateway, no HBONE",
+         &any,
+         {NEAR("10.0.0.1"),
+          {.ip = "10.0.0.2", .capacity = 1, .tunnel = true, .network = "west"},
+          {.ip = "10.0.0.3", .capacity = 1, .network = "west", .gateway = true}},
+         {6, 0, 0}},
+        {"strict is about the network, too",
+         &strict,
+         {NEAR("10.0.0.1", .zone = "z2"), FAR("10.0.0.2", .zone = "z1"),
+          NEAR("10.0.0.3", .zone = "z1")},
+         {0, 0, 6}},
+        {"our own network beats the same region",
+         &network_first,
+         {NEAR("10.0.0.1", .zone = "z2"), FAR("10.0.0.2", .zone = "z9"),
+          FAR("10.0.0.3", .region = "r9", .zone = "z1")},
+         {6, 0, 0}},
+        {"a far one that meets all the rest is as good as a near one that meets nothing",
+         &network_first,
+         {NEAR("10.0.0.1", .region = "r9"), FAR("10.0.0.2", .zone = "z1"),
+          FAR("10.0.0.3", .zone = "z2")},
+         {3, 3, 0}},
+        {"far ones compete by the rest",
+         &network_first,
+         {FAR("10.0.0.1", .region = "r9"), FAR("10.0.0.2", .zone = "z2"),
+          FAR("10.0.0.3", .zone = "z1")},
+         {0, 0, 6}},
+        {"a NETWORK that does not lead is a preference like any other",
+         &network_last,
+         {NEAR("10.0.0.1", .zone = "z2"), FAR("10.0.0.2", .zone = "z1"),
+          FAR("10.0.0.3", .zone = "z2")},
+         {0, 6, 0}},
+    };
+#undef NEAR
+#undef FAR
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        unsigned counts[4];
+        struct mesh_snapshot *snapshot = mesh_of(rows[i].service, rows[i].endpoints, 3);
+        count(snapshot, rows[i].endpoints, 3, 6 * 3, NULL, 0, counts);
+        print_message("%s\n", rows[i].name);
+        for (size_t j = 0; j < 3; j++)
+            assert_int_equal(counts[j], 3 * rows[i].counts[j]);
+        mesh_snapshot_unref(snapshot);
+    }
+}
+
+static void each_scope_compares_what_it_is_named_after(void **state)
+{
+    (void)state;
+    const struct {
+        enum mesh_scope scope;
+        struct endpoint same;
+        struct endpoint other;
+    } rows[] = {
+        {MESH_SCOPE_REGION, {.region = "r"}, {.region = "r9"}},
+        {MESH_SCOPE_ZONE, {.zone = "z1"}, {.zone = "z9"}},
+        {MESH_SCOPE_SUBZONE, {.subzone = "s1"}, {.subzone = "s9"}},
+        {MESH_SCOPE_NODE, {.node = "n1"}, {.node = "n9"}},
+        {MESH_SCOPE_CLUSTER, {.cluster = "c1"}, {.cluster = "c9"}},
+        {MESH_SCOPE_NETWORK, {.network = ""}, {.network = "west", .gateway = true}},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        for (enum mesh_lb_mode mode = MESH_LB_UNSPECIFIED; mode <= MESH_LB_FAILOVER; mode++) {
+            struct endpoint endpoints[] = {rows[i].other, rows[i].same};
+            endpoints[0].ip = "10.0.0.1";
+            endpoints[1].ip = "10.0.0.2";
+            for (size_t j = 0; j < 2; j++) {
+                endpoints[j].capacity = 1;
+                endpoints[j].tunnel = true;
+            }
+            /* A second preference that both meet, for a leading NETWORK counts only beside others. */
+            const struct mesh_service service = {
+                SIGNED,
+                .load_balancing = {.preferences = {rows[i].scope, MESH_SCOPE_REGION},
+                                   .num_preferences = rows[i].scope == MESH_SCOPE_NETWORK ? 2 : 1,
+                                   .mode = mode}};
+            unsigned counts[3];
+            struct mesh_snapshot *snapshot = mesh_of(&service, endpoints, 2);
+            count(snapshot, endpoints, 2, 8, NULL, 0, counts);
+            assert_int_equal(counts[0], mode == MESH_LB_UNSPECIFIED ? 4 : 0);
+            assert_int_equal(counts[1], mode == MESH_LB_UNSPECIFIED ? 4 : 8);
+            mesh_snapshot_unref(snapshot);
+        }
+    }
+}
+
 static void what_was_tried_is_not_chosen_and_its_share_goes_to_the_rest(void **state)
 {
     (void)state;
@@ -317,6 +470,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_endpoint_gets_its_exact_share),
+        cmocka_unit_test(endpoints_of_other_networks_count_when_there_is_a_way_to_them),
+        cmocka_unit_test(each_scope_compares_what_it_is_named_after),
         cmocka_unit_test(what_was_tried_is_not_chosen_and_its_share_goes_to_the_rest),
         cmocka_unit_test(failover_goes_to_the_next_rank_when_the_best_was_tried),
         cmocka_unit_test(what_began_as_a_tunnel_does_not_go_to_an_endpoint_in_clear),
