@@ -5,6 +5,9 @@
 #include "ca_service.h"
 #include "ca_state.h"
 #include "clock.h"
+#include "discovery_directory.h"
+#include "discovery_message.h"
+#include "discovery_service.h"
 #include "grpc_server.h"
 #include "rate_limit.h"
 #include "server_identity.h"
@@ -17,6 +20,7 @@ enum {
     TROUBLE_PER_SECOND = 5,
     TROUBLE_AT_ONCE = 20,
     EXPIRY_WARNING_DAYS = 30,
+    KEEPALIVE_MS = 30 * 1000, /* istiod's */
 };
 
 struct controlplane {
@@ -27,7 +31,9 @@ struct controlplane {
     struct token_source *tokens;
     struct server_identity *identity;
     struct ca_service service;
-    struct grpc_server_method method;
+    struct discovery_directory *directory; /* NULL: discovery is not served */
+    struct discovery_service discovery;
+    struct grpc_server_method methods[2];
     struct grpc_server *server;
     struct addr addr;
     struct rate_limit trouble;
@@ -61,6 +67,7 @@ static void on_table(void *owner, const struct token_table *table)
 {
     struct controlplane *controlplane = owner;
     controlplane->service.tokens = table;
+    controlplane->discovery.tokens = table;
     LOG_INFO("controlplane", "tokens read again", LOG_S("file", controlplane->config->tokens_file),
              LOG_U("tokens", token_table_num_tokens(table)));
 }
@@ -74,6 +81,39 @@ static void on_token_error(void *owner, const struct err *err)
 static const struct token_source_handler token_handler = {
     .on_table = on_table,
     .on_error = on_token_error,
+};
+
+static void log_table(const struct controlplane *controlplane, const struct discovery_table *table)
+{
+    LOG_INFO("controlplane", "discovery loaded",
+             LOG_S("directory", controlplane->config->discovery_dir),
+             LOG_U("version", discovery_table_version(table)),
+             LOG_U("addresses", discovery_table_all(table, DISCOVERY_ADDRESS)->num),
+             LOG_U("policies", discovery_table_all(table, DISCOVERY_AUTHORIZATION)->num));
+}
+
+static void directory_on_table(void *owner, struct discovery_table *table)
+{
+    struct controlplane *controlplane = owner;
+    log_table(controlplane, table);
+    discovery_service_set_table(&controlplane->discovery, table);
+}
+
+static void directory_on_error(void *owner, const struct err *err)
+{
+    LOG_ERROR("controlplane", "changed discovery refused; what was before stays in force",
+              LOG_S("error", err->message));
+}
+
+static void directory_on_warning(void *owner, const char *text)
+{
+    LOG_WARN("controlplane", "discovery", LOG_S("warning", text));
+}
+
+static const struct discovery_directory_handler directory_handler = {
+    .on_table = directory_on_table,
+    .on_error = directory_on_error,
+    .on_warning = directory_on_warning,
 };
 
 /* --------------------------------------------------------------------------------------- start --
@@ -117,21 +157,53 @@ static int start_identity(struct controlplane *controlplane, struct err *err)
     return controlplane->identity == NULL ? err_prefix(err, "server certificate") : 0;
 }
 
+static int start_discovery(struct controlplane *controlplane, struct err *err)
+{
+    const struct controlplane_config *config = controlplane->config;
+    if (config->discovery_dir[0] == '\0')
+        return 0;
+    const struct discovery_directory_options options = {
+        .path = config->discovery_dir, .debounce_ms = config->discovery_debounce_ms};
+    controlplane->directory = discovery_directory_new(controlplane->loop, &options,
+                                                      &directory_handler, controlplane, err);
+    if (controlplane->directory == NULL)
+        return err_prefix(err, "discovery");
+    discovery_service_init(&controlplane->discovery,
+                           discovery_directory_table(controlplane->directory),
+                           token_source_table(controlplane->tokens));
+    log_table(controlplane, controlplane->discovery.table);
+    return 0;
+}
+
+static size_t set_methods(struct controlplane *controlplane)
+{
+    controlplane->methods[0] = (struct grpc_server_method){.path = CA_SERVICE_CREATE_PATH,
+                                                           .request_max = CA_SERVICE_REQUEST_MAX,
+                                                           .run = ca_service_create,
+                                                           .owner = &controlplane->service};
+    controlplane->methods[1] =
+        (struct grpc_server_method){.path = DISCOVERY_MESSAGE_PATH,
+                                    .request_max = DISCOVERY_REQUEST_MAX,
+                                    .streaming = &discovery_service_streaming,
+                                    .owner = &controlplane->discovery};
+    return controlplane->directory == NULL ? 1 : 2;
+}
+
 static int start_server(struct controlplane *controlplane, struct err *err)
 {
     const struct controlplane_config *config = controlplane->config;
     ca_service_init(&controlplane->service, controlplane->issuer,
                     token_source_table(controlplane->tokens));
-    controlplane->method = (struct grpc_server_method){
-        .path = CA_SERVICE_CREATE_PATH, .run = ca_service_create, .owner = &controlplane->service};
     const struct grpc_server_options options = {
         .at = config->listen,
         .max_connections = config->max_connections,
         .handshake_timeout_ms = config->handshake_timeout_ms,
         .idle_timeout_ms = config->idle_timeout_ms,
-        .request_max = CA_SERVICE_REQUEST_MAX,
-        .methods = &controlplane->method,
-        .num_methods = 1,
+        .keepalive_ms = KEEPALIVE_MS,
+        .max_age_ms = config->max_connection_age_ms,
+        .max_age_grace_ms = config->max_connection_age_grace_ms,
+        .methods = controlplane->methods,
+        .num_methods = set_methods(controlplane),
         .on_trouble = on_trouble,
         .owner = controlplane,
     };
@@ -173,7 +245,7 @@ struct controlplane *controlplane_new(struct net_loop *loop,
     controlplane->tokens = token_source_new(loop, config->tokens_file, config->trust_domain,
                                             &token_handler, controlplane, err);
     if (controlplane->tokens == NULL || start_identity(controlplane, err) < 0 ||
-        start_server(controlplane, err) < 0)
+        start_discovery(controlplane, err) < 0 || start_server(controlplane, err) < 0)
         goto fail;
     log_start(controlplane);
     return controlplane;
@@ -216,6 +288,8 @@ void controlplane_free(struct controlplane *controlplane)
         return;
     net_timer_free(controlplane->drain);
     grpc_server_free(controlplane->server);
+    discovery_service_done(&controlplane->discovery);
+    discovery_directory_free(controlplane->directory);
     server_identity_free(controlplane->identity);
     token_source_free(controlplane->tokens);
     ca_issuer_free(controlplane->issuer);

@@ -1,6 +1,6 @@
 /*
- * The embedded control plane as one object on a loop: the CA, the tokens, its own certificate and
- * the server. remora-controlplane is this and a signal handler.
+ * The embedded control plane as one object on a loop: the CA, the tokens, discovery, its own
+ * certificate and the server. remora-controlplane is this and a signal handler.
  */
 #ifndef REMORA_CONTROLPLANE_H
 #define REMORA_CONTROLPLANE_H
@@ -12,7 +12,7 @@
 
 struct controlplane;
 
-/* Opens the CA (making it if it is missing), reads the tokens, and listens. `config` outlives it.
+/* Opens the CA (making it if it is missing), reads the tokens and discovery's files, and listens. `config` outlives it.
  * NULL: see *err. */
 struct controlplane *controlplane_new(struct net_loop *loop,
                                       const struct controlplane_config *config, struct err *err);

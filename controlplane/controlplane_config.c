@@ -20,6 +20,7 @@ enum {
 #define PROGRAM     "Program"
 #define SERVER      "Server"
 #define CERTIFICATE "Certificate authority"
+#define DISCOVERY   "Discovery"
 #define LIMITS      "Limits"
 
 static const struct option_spec specs[] = {
@@ -96,6 +97,27 @@ static const struct option_spec specs[] = {
      .help =
          "Lifetime that no certificate exceeds, whatever is asked for. The default is istiod's."},
 
+    {.name = "discovery-dir",
+     .type = OPTION_PATH,
+     FIELD(discovery_dir),
+     .default_value = "",
+     .section = DISCOVERY,
+     .help =
+         "Directory of YAML files (.yaml, .yml, .json) with workloads, services and policies, in "
+         "the schema of docs/LOCAL-FILE.md; all together are one mesh. Served as delta xDS to "
+         "whom the tokens-file knows, and told to the agents as the files change. Empty: "
+         "discovery is not served."},
+    {.name = "discovery-debounce",
+     .type = OPTION_DURATION,
+     FIELD(discovery_debounce_ms),
+     .default_value = "100ms",
+     .min = 0,
+     .max = MINUTE,
+     .section = DISCOVERY,
+     .help =
+         "Changed files are read when nothing has changed for this long, or at the latest after "
+         "ten times as long. The default is istiod's."},
+
     {.name = "max-connections",
      .type = OPTION_U32,
      FIELD(max_connections),
@@ -103,8 +125,8 @@ static const struct option_spec specs[] = {
      .min = 1,
      .max = 100000,
      .section = LIMITS,
-     .help = "Connections at one time; more are closed as they come. An agent needs one, for a "
-             "moment, at each renewal."},
+     .help = "Connections at one time; more are closed as they come. An agent keeps one for "
+             "discovery, and needs another, for a moment, at each renewal."},
     {.name = "handshake-timeout",
      .type = OPTION_DURATION,
      FIELD(handshake_timeout_ms),
@@ -120,13 +142,34 @@ static const struct option_spec specs[] = {
      .min = 100,
      .max = HOUR,
      .section = LIMITS,
-     .help = "A connection on which no call is finished for this long is ended."},
+     .help = "A connection on which no call is finished for this long is ended, unless discovery "
+             "streams on it; that one must answer a PING."},
+    {.name = "max-connection-age",
+     .type = OPTION_DURATION,
+     FIELD(max_connection_age_ms),
+     .default_value = "30m",
+     .min = 0,
+     .max = YEARS_MS,
+     .section = LIMITS,
+     .help = "A connection this old is asked to go (GOAWAY), so that clients spread over servers "
+             "and identities are looked at again; some up to a tenth sooner. 0: for ever. The "
+             "default is istiod's."},
+    {.name = "max-connection-age-grace",
+     .type = OPTION_DURATION,
+     FIELD(max_connection_age_grace_ms),
+     .default_value = "10s",
+     .min = 0,
+     .max = HOUR,
+     .section = LIMITS,
+     .help =
+         "What still runs on such a connection after this is cut off. The default is istiod's."},
 };
 
 const struct option_table controlplane_config_table = {
     .program = "remora-controlplane",
     .description = "The embedded control plane of Remora: a certificate authority that speaks "
-                   "Istio's CreateCertificate, for demonstrations, tests and single machines.",
+                   "Istio's CreateCertificate, and discovery that speaks Istio's delta xDS, for "
+                   "demonstrations, tests and single machines.",
     .env_prefix = "REMORA_CONTROLPLANE_",
     .config_name = "config",
     .specs = specs,

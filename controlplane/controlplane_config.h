@@ -27,9 +27,14 @@ struct controlplane_config {
     uint64_t max_cert_ttl_ms;
     uint64_t server_cert_ttl_ms;
 
+    const char *discovery_dir; /* "": discovery is not served */
+    uint64_t discovery_debounce_ms;
+
     uint32_t max_connections;
     uint64_t handshake_timeout_ms;
     uint64_t idle_timeout_ms;
+    uint64_t max_connection_age_ms;
+    uint64_t max_connection_age_grace_ms;
 };
 
 extern const struct option_table controlplane_config_table;

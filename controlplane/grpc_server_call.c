@@ -1,4 +1,4 @@
-/* One call of the server: the rules of "gRPC over HTTP2" for a unary request and its answer. */
+/* One call of the server: the rules of "gRPC over HTTP2" for requests, and for a unary answer. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +47,8 @@ static int answer_message(struct h2_stream *stream, const struct buf *framed)
     return h2_stream_trailers(stream, trailers, 1);
 }
 
-static void refuse(struct grpc_server_call *call, enum grpc_status status, const char *message)
+void grpc_server_call_refuse(struct grpc_server_call *call, enum grpc_status status,
+                             const char *message)
 {
     call->answered = true;
     answer_status(call->stream, status, message);
@@ -120,7 +121,7 @@ static struct grpc_server_call *new_call(struct grpc_server_connection *connecti
     call->connection = connection;
     call->stream = stream;
     call->method = method;
-    grpc_frame_reader_init(&call->request, connection->server->options.request_max);
+    grpc_frame_reader_init(&call->request, method->request_max);
     if (token != NULL && (call->token = strdup(token)) == NULL) {
         free(call);
         return NULL;
@@ -128,6 +129,16 @@ static struct grpc_server_call *new_call(struct grpc_server_connection *connecti
     LIST_INSERT_HEAD(&connection->calls, call, entry);
     h2_stream_set_owner(stream, call);
     return call;
+}
+
+static void start_call(struct grpc_server_connection *connection, struct h2_stream *stream,
+                       const struct grpc_server_method *method, const char *token)
+{
+    struct grpc_server_call *call = new_call(connection, stream, method, token);
+    if (call == NULL)
+        answer_status(stream, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    else if (method->streaming != NULL)
+        grpc_server_streaming_open(call);
 }
 
 void grpc_server_call_on_headers(struct grpc_server_connection *connection,
@@ -151,23 +162,24 @@ void grpc_server_call_on_headers(struct grpc_server_connection *connection,
         answer_status(stream, GRPC_STATUS_UNIMPLEMENTED, "compressed messages are not taken");
     else if (end)
         answer_status(stream, GRPC_STATUS_INTERNAL, "the request has no message");
-    else if (new_call(connection, stream, method, find_token(headers, num_headers)) == NULL)
-        answer_status(stream, GRPC_STATUS_RESOURCE_EXHAUSTED, "out of memory");
+    else
+        start_call(connection, stream, method, find_token(headers, num_headers));
 }
 
-void grpc_server_call_on_data(struct grpc_server_call *call, const uint8_t *bytes, size_t len)
+static void read_unary(struct grpc_server_call *call, const uint8_t *bytes, size_t len)
 {
     while (len > 0 && !call->answered) {
         enum grpc_status status;
         struct err err;
         size_t message_len;
         if (call->has_message) {
-            refuse(call, GRPC_STATUS_UNIMPLEMENTED, "the method takes one message, not a stream");
+            grpc_server_call_refuse(call, GRPC_STATUS_UNIMPLEMENTED,
+                                    "the method takes one message, not a stream");
             return;
         }
         ptrdiff_t taken = grpc_frame_reader_feed(&call->request, bytes, len, &status, &err);
         if (taken < 0) {
-            refuse(call, status, err.message);
+            grpc_server_call_refuse(call, status, err.message);
             return;
         }
         bytes += taken;
@@ -176,18 +188,29 @@ void grpc_server_call_on_data(struct grpc_server_call *call, const uint8_t *byte
     }
 }
 
+void grpc_server_call_on_data(struct grpc_server_call *call, const uint8_t *bytes, size_t len)
+{
+    if (call->method->streaming != NULL)
+        grpc_server_streaming_on_data(call, bytes, len);
+    else
+        read_unary(call, bytes, len);
+}
+
 void grpc_server_call_on_end(struct grpc_server_call *call)
 {
     if (call->answered)
         return;
-    if (call->has_message)
+    if (call->method->streaming != NULL)
+        grpc_server_streaming_on_end(call);
+    else if (call->has_message)
         run(call);
     else
-        refuse(call, GRPC_STATUS_INTERNAL, "the request ends before its message");
+        grpc_server_call_refuse(call, GRPC_STATUS_INTERNAL, "the request ends before its message");
 }
 
 void grpc_server_call_free(struct grpc_server_call *call)
 {
+    grpc_server_streaming_close(call);
     LIST_REMOVE(call, entry);
     if (call->token != NULL)
         explicit_bzero(call->token, strlen(call->token));

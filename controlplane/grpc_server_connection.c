@@ -1,11 +1,12 @@
-/* One connection of the server: handshake, HTTP/2, idle timer. */
+/* One connection of the server: handshake, HTTP/2, timers. */
 #include <stdlib.h>
 
 #include "clock.h"
 #include "grpc_server_impl.h"
+#include "rng.h"
 
 enum {
-    STREAMS_MAX = 16, /* of a connection; an agent has one call at a time */
+    STREAMS_MAX = 16, /* of a connection; an agent has a stream, and a call at times */
     STREAM_WINDOW = 64 * 1024,
     CONNECTION_WINDOW = 128 * 1024,
     FRAME_MAX = 16384,
@@ -24,8 +25,12 @@ static void connection_on_headers(void *owner, struct h2_stream *stream,
 static void connection_on_data(void *owner, struct h2_stream *stream, const uint8_t *bytes,
                                size_t len)
 {
-    h2_stream_consume(stream, len);
     struct grpc_server_call *call = h2_stream_owner(stream);
+    /* A client that does not take its answers may not ask for more and more. */
+    if (call != NULL && call->is_full)
+        call->parked += len;
+    else
+        h2_stream_consume(stream, len);
     if (call != NULL)
         grpc_server_call_on_data(call, bytes, len);
 }
@@ -35,6 +40,13 @@ static void connection_on_end(void *owner, struct h2_stream *stream)
     struct grpc_server_call *call = h2_stream_owner(stream);
     if (call != NULL)
         grpc_server_call_on_end(call);
+}
+
+static void connection_on_writable(void *owner, struct h2_stream *stream)
+{
+    struct grpc_server_call *call = h2_stream_owner(stream);
+    if (call != NULL)
+        grpc_server_streaming_on_writable(call);
 }
 
 /* The answer is out. A client that still sends is told not to (RFC 9113, 8.1). */
@@ -59,11 +71,25 @@ static const struct h2_handler session_handler = {
     .on_headers = connection_on_headers,
     .on_data = connection_on_data,
     .on_end = connection_on_end,
+    .on_writable = connection_on_writable,
     .on_end_sent = connection_on_end_sent,
     .on_closed = connection_on_closed,
 };
 
 /* -------------------------------------------------------------------------------------- time -- */
+
+static void tell_trouble(struct grpc_server_connection *connection, const struct err *err)
+{
+    const struct grpc_server_options *options = &connection->server->options;
+    options->on_trouble(options->owner, &connection->peer, err);
+}
+
+static void drain(struct grpc_server_connection *connection, uint64_t grace_ms)
+{
+    connection->draining = true;
+    h2_session_start_drain(connection->link.session);
+    net_timer_start(connection->idle, grace_ms);
+}
 
 void grpc_server_connection_drain(struct grpc_server_connection *connection)
 {
@@ -71,9 +97,14 @@ void grpc_server_connection_drain(struct grpc_server_connection *connection)
         grpc_server_connection_free(connection);
         return;
     }
-    connection->draining = true;
-    h2_session_start_drain(connection->link.session);
-    net_timer_start(connection->idle, DRAIN_MS);
+    struct grpc_server_call *call = LIST_FIRST(&connection->calls);
+    while (call != NULL) {
+        struct grpc_server_call *next = LIST_NEXT(call, entry);
+        if (call->is_open)
+            grpc_server_call_finish(call, GRPC_STATUS_UNAVAILABLE, "the server is ending");
+        call = next;
+    }
+    drain(connection, DRAIN_MS);
 }
 
 static void on_idle(void *owner)
@@ -82,22 +113,61 @@ static void on_idle(void *owner)
     if (connection->draining || !LIST_EMPTY(&connection->calls))
         grpc_server_connection_free(connection);
     else
-        grpc_server_connection_drain(connection);
+        drain(connection, DRAIN_MS);
 }
 
 void grpc_server_connection_served(struct grpc_server_connection *connection)
 {
-    if (!connection->draining)
+    if (!connection->draining && connection->num_streaming == 0)
         net_timer_start(connection->idle, connection->server->options.idle_timeout_ms);
 }
 
-/* -------------------------------------------------------------------------------------- life -- */
-
-static void tell_trouble(struct grpc_server_connection *connection, const struct err *err)
+static void on_age(void *owner)
 {
-    const struct grpc_server_options *options = &connection->server->options;
-    options->on_trouble(options->owner, &connection->peer, err);
+    struct grpc_server_connection *connection = owner;
+    if (!connection->draining)
+        drain(connection, connection->server->options.max_age_grace_ms);
 }
+
+/* Clients that came together do not all go together. */
+static void start_age(struct grpc_server_connection *connection)
+{
+    uint64_t max_ms = connection->server->options.max_age_ms;
+    if (max_ms > 0)
+        net_timer_start(connection->age, max_ms - rng_u64() % (max_ms / 10 + 1));
+}
+
+static void on_keepalive(void *owner)
+{
+    struct grpc_server_connection *connection = owner;
+    struct err err;
+    bool lives = connection->link.num_received != connection->num_received;
+    if (!lives && connection->asked_for_life) {
+        err_set(&err, ERR_TIMEOUT, "the client gives no sign of life");
+        tell_trouble(connection, &err);
+        grpc_server_connection_free(connection);
+        return;
+    }
+    connection->num_received = connection->link.num_received;
+    connection->asked_for_life = !lives;
+    if (!lives)
+        h2_session_ping(connection->link.session, 0);
+    net_timer_start(connection->keepalive, connection->server->options.keepalive_ms);
+}
+
+void grpc_server_connection_streams(struct grpc_server_connection *connection, bool begins)
+{
+    if (begins && connection->num_streaming++ == 0) {
+        if (!connection->draining)
+            net_timer_stop(connection->idle);
+        net_timer_start(connection->keepalive, connection->server->options.keepalive_ms);
+    } else if (!begins && --connection->num_streaming == 0) {
+        net_timer_stop(connection->keepalive);
+        grpc_server_connection_served(connection);
+    }
+}
+
+/* -------------------------------------------------------------------------------------- life -- */
 
 static void on_gone(struct rpc_link *link, const struct err *err)
 {
@@ -137,6 +207,7 @@ static void on_handshake_done(void *owner, struct stream *stream, enum reason re
         why = *err;
     } else if (start_session(connection, stream, &why) == 0) {
         grpc_server_connection_served(connection);
+        start_age(connection);
         return;
     } else {
         stream_close(stream);
@@ -151,8 +222,11 @@ static int start_handshake(struct grpc_server_connection *connection, struct net
 {
     struct grpc_server *server = connection->server;
     const struct tls_conn_params params = {.role = TLS_SERVER, .now_ms = clock_wall_ms()};
-    connection->idle = net_timer_new(tls_io_loop(server->io), on_idle, connection);
-    if (connection->idle == NULL)
+    struct net_loop *loop = tls_io_loop(server->io);
+    connection->idle = net_timer_new(loop, on_idle, connection);
+    connection->keepalive = net_timer_new(loop, on_keepalive, connection);
+    connection->age = net_timer_new(loop, on_age, connection);
+    if (connection->idle == NULL || connection->keepalive == NULL || connection->age == NULL)
         return err_set(err, ERR_NOMEM, "out of memory");
     connection->handshake = tls_handshake_start(server->io, net_tcp_stream(tcp), server->context,
                                                 &params, server->options.handshake_timeout_ms,
@@ -187,6 +261,8 @@ void grpc_server_connection_free(struct grpc_server_connection *connection)
     tls_handshake_cancel(connection->handshake);
     rpc_link_done(&connection->link);
     net_timer_free(connection->idle);
+    net_timer_free(connection->keepalive);
+    net_timer_free(connection->age);
     LIST_REMOVE(connection, entry);
     connection->server->num_connections--;
     free(connection);

@@ -20,7 +20,12 @@ struct grpc_server_call {
     char *token; /* NULL: none; cleared when freed */
     struct grpc_frame_reader request;
     bool has_message;
-    bool answered;
+    bool answered; /* nothing more is read or sent */
+
+    void *owner;   /* of a streaming method's call, once it is open */
+    bool is_open;  /* on_closed is due */
+    bool is_full;  /* on_writable is due */
+    size_t parked; /* bytes of the client's whose credit waits until the call is not full */
 };
 
 struct grpc_server_connection {
@@ -30,7 +35,12 @@ struct grpc_server_connection {
     struct addr peer;
     struct tls_handshake *handshake; /* until it is done */
     struct net_timer *idle;
+    struct net_timer *keepalive; /* runs while there are streaming calls */
+    struct net_timer *age;
+    uint64_t num_received; /* when keepalive was looked at last */
+    bool asked_for_life;   /* a PING is out */
     bool draining;
+    unsigned num_streaming; /* calls */
     LIST_HEAD(, grpc_server_call) calls;
 };
 
@@ -56,6 +66,9 @@ void grpc_server_connection_drain(struct grpc_server_connection *connection);
 /* A call was answered in full, which is what keeps a connection. */
 void grpc_server_connection_served(struct grpc_server_connection *connection);
 
+/* A streaming call begins or ends. */
+void grpc_server_connection_streams(struct grpc_server_connection *connection, bool begins);
+
 /* ------------------------------------------------------------------------ of grpc_server_call.c --
  */
 
@@ -66,5 +79,25 @@ void grpc_server_call_on_headers(struct grpc_server_connection *connection,
 void grpc_server_call_on_data(struct grpc_server_call *call, const uint8_t *bytes, size_t len);
 void grpc_server_call_on_end(struct grpc_server_call *call);
 void grpc_server_call_free(struct grpc_server_call *call);
+
+/* "Trailers-Only": status and nothing else. */
+void grpc_server_call_refuse(struct grpc_server_call *call, enum grpc_status status,
+                             const char *message);
+
+/* -------------------------------------------------------------------- of grpc_server_streaming.c --
+ */
+
+/* A call of a streaming method begins: opens it or refuses it. */
+void grpc_server_streaming_open(struct grpc_server_call *call);
+
+/* Hands over the messages that are complete. */
+void grpc_server_streaming_on_data(struct grpc_server_call *call, const uint8_t *bytes, size_t len);
+
+/* The client sends no more. */
+void grpc_server_streaming_on_end(struct grpc_server_call *call);
+void grpc_server_streaming_on_writable(struct grpc_server_call *call);
+
+/* The call is over without our doing. */
+void grpc_server_streaming_close(struct grpc_server_call *call);
 
 #endif
