@@ -149,6 +149,11 @@ class Starting(Case):
         self.assertEqual(missing.returncode, 0)
         self.assertIn("not there yet", missing.stderr)
 
+    def test_check_config_says_what_the_control_plane_needs_and_is_not_there(self):
+        done = self.run_agent(check_config="true", local_file=None, xds_root_file="/nowhere/root.pem")
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("/nowhere/root.pem is not there yet", done.stderr)
+
     def test_a_wrong_option_is_named(self):
         for options, words in (({"no_such_option": "1"}, ("--no-such-option",)),
                                ({"workers": "0"}, ("--workers", "0", "1")),
@@ -158,7 +163,8 @@ class Starting(Case):
                                ({"hbone_port": "70000"}, ("--hbone-port", "70000")),
                                ({"outbound_port": "15006"}, ("outbound-port", "inbound-port")),
                                ({"pod_name": None}, ("pod-name",)),
-                               ({"local_file": None}, ("local-file",)),
+                               ({"xds_address": "istiod:15012"}, ("--xds-address", "local-file")),
+                               ({"local_file": None, "xds_address": "istiod"}, ("--xds-address", "istiod")),
                                ({"cert_file": None}, ("cert-file",)),
                                ({"trust_domain": "Cluster Local"}, ("Cluster Local",))):
             with self.subTest(options):
