@@ -2,9 +2,9 @@
 
 #include <stdlib.h>
 
-#include "ca_client.h"
+#include "agent_cert_source.h"
+#include "cert_cache.h"
 #include "clock.h"
-#include "file_source.h"
 #include "log.h"
 #include "trust_config.h"
 #include "trust_files.h"
@@ -23,16 +23,62 @@ struct certificates {
     struct trust_config trust;
     struct trust_files *trust_files;
     struct rotation *rotation;
-    bool rotating;            /* rotation_start was called */
-    struct net_timer *report; /* the next look at revocation lists */
-    size_t condition;         /* of readiness */
+    struct cert_source *source; /* the rotation's */
+    struct private_dir *cache;  /* NULL: none */
+    bool rotating;              /* rotation_start was called */
+    struct net_timer *report;   /* the next look at revocation lists */
+    size_t condition;           /* of readiness */
     bool valid;
+    bool from_cache; /* while what is cached is offered */
     struct telemetry_outcome outcomes[NUM_ROTATION_OUTCOMES];
 };
 
+/* --------------------------------------------------------------------------------- the cache -- */
+
+/* Without a cache the agent works as well as ever, but for a restart at the wrong time. */
+static void open_cache(struct certificates *certificates)
+{
+    const char *path = certificates->options.config->cache_dir;
+    struct err err;
+    if (path[0] == '\0')
+        return;
+    certificates->cache = private_file_open_dir(path, true, &err);
+    if (certificates->cache == NULL)
+        LOG_WARN("agent", "no cache of certificates", LOG_S("error", err.message));
+}
+
+/* What was held before this start, while the source is asked for something newer. */
+static void offer_cached(struct certificates *certificates)
+{
+    struct err err;
+    if (certificates->cache == NULL)
+        return;
+    struct cert_cached *cached = cert_cache_read(certificates->cache, &err);
+    if (cached == NULL) {
+        if (err.kind != ERR_NOT_FOUND)
+            LOG_WARN("agent", "cached certificate ignored", LOG_S("error", err.message));
+        return;
+    }
+    certificates->from_cache = true;
+    if (rotation_offer(certificates->rotation, cert_cached_fetched(cached), &err) < 0)
+        LOG_WARN("agent", "cached certificate ignored", LOG_S("error", err.message));
+    certificates->from_cache = false;
+    cert_cached_free(cached);
+}
+
+static void save_to_cache(struct certificates *certificates, const struct identity *identity)
+{
+    struct err err;
+    if (certificates->cache == NULL || certificates->from_cache)
+        return;
+    if (cert_cache_write(certificates->cache, identity, rotation_brought(certificates->rotation),
+                         &err) < 0)
+        LOG_WARN("agent", "certificate not cached", LOG_S("error", err.message));
+}
+
 /* ------------------------------------------------------------------------- what rotation brings -- */
 
-static void log_identity(const struct identity *identity)
+static void log_identity(const struct identity *identity, bool from_cache)
 {
     const struct svid *svid = identity_svid(identity);
     const struct trust *trust = identity_trust(identity);
@@ -44,7 +90,8 @@ static void log_identity(const struct identity *identity)
              LOG_U("roots", trust_bundle_num_roots(trust->bundles[0])),
              LOG_U("federated", trust->num_bundles - 1),
              LOG_U("revocation_lists", crl_set_num(trust->crls)),
-             LOG_U("epoch", identity_epoch(identity)));
+             LOG_U("epoch", identity_epoch(identity)),
+             LOG_S("from", from_cache ? "cache" : "source"));
 }
 
 static void on_expired(struct certificates *certificates)
@@ -72,7 +119,8 @@ static void on_identity(void *owner, struct identity *identity)
         LOG_ERROR("agent", "certificate cannot be used", LOG_S("error", err.message));
         return;
     }
-    log_identity(identity);
+    log_identity(identity, certificates->from_cache);
+    save_to_cache(certificates, identity);
     certificates->valid = true;
     readiness_set_met(certificates->options.readiness, certificates->condition);
     certificates->options.on_context(certificates->options.owner, context);
@@ -119,6 +167,7 @@ static void on_extras(void *owner, const struct trust_extras *extras)
         return;
     if (may_start(certificates)) {
         certificates->rotating = true;
+        offer_cached(certificates);
         rotation_start(certificates->rotation);
         return;
     }
@@ -167,31 +216,6 @@ static int make_trust(struct certificates *certificates, struct net_loop *loop, 
 
 /* ----------------------------------------------------------------------------- making, ending -- */
 
-static struct cert_source *make_ca_source(struct tls_io *io, const struct agent_config *config,
-                                          struct err *err)
-{
-    const struct ca_client_options options = {
-        .address = config->ca_address,
-        .server_name = config->ca_server_name,
-        .roots_file = config->ca_root_file,
-        .token_file = config->token_file,
-        .cluster_id = config->cluster_id,
-        .validity_s = (int64_t)(config->cert_ttl_ms / 1000),
-    };
-    return ca_client_new(io, &options, err);
-}
-
-static struct cert_source *make_file_source(struct net_loop *loop,
-                                            const struct agent_config *config, struct err *err)
-{
-    const struct file_source_paths paths = {
-        .cert_file = config->cert_file,
-        .key_file = config->key_file,
-        .roots_file = config->trust_bundle_file,
-    };
-    return file_source_new(loop, &paths, err);
-}
-
 static int make_id(struct spiffe_id *id, const struct agent_config *config, struct err *err)
 {
     if (spiffe_id_format(id, config->trust_domain, config->pod_namespace, config->service_account,
@@ -209,6 +233,8 @@ int certificates_check_names(const struct agent_config *config, struct err *err)
     struct trust_config trust = {0};
     int rc = make_id(&id, config, err);
     if (rc == 0)
+        rc = agent_cert_source_check(config, err);
+    if (rc == 0)
         rc = trust_config_parse(&trust, config, err);
     trust_config_done(&trust);
     spiffe_id_done(&id);
@@ -221,13 +247,13 @@ static int make_rotation(struct certificates *certificates, struct net_loop *loo
     const struct agent_config *config = certificates->options.config;
     if (make_id(&certificates->id, config, err) < 0)
         return -1;
-    struct cert_source *source = config->cert_source == AGENT_CERT_FILES
-                                     ? make_file_source(loop, config, err)
-                                     : make_ca_source(io, config, err);
+    struct cert_source *source = agent_cert_source_new(io, config, certificates->id.uri, err);
     if (source == NULL)
-        return err_prefix(err, "certificate source");
+        return -1;
+    /* Whom SPIRE takes us for is SPIRE's to say: its paths are free. */
+    bool is_free = config->cert_source == AGENT_CERT_SPIFFE;
     const struct rotation_options options = {
-        .identity_uri = certificates->id.uri,
+        .identity_uri = is_free ? NULL : certificates->id.uri,
         .jitter_percent = RENEW_JITTER_PERCENT,
         .aliases = certificates->trust.aliases,
         .num_aliases = certificates->trust.num_aliases,
@@ -239,6 +265,7 @@ static int make_rotation(struct certificates *certificates, struct net_loop *loo
         cert_source_free(source);
         return -1;
     }
+    certificates->source = source;
     return 0;
 }
 
@@ -255,6 +282,7 @@ struct certificates *certificates_new(struct net_loop *loop, struct tls_io *io,
         certificates_free(certificates);
         return NULL;
     }
+    open_cache(certificates);
     certificates->condition = readiness_add(options->readiness, "certificate", "none yet");
     return certificates;
 }
@@ -267,6 +295,7 @@ void certificates_start(struct certificates *certificates)
 
 void certificates_reload(struct certificates *certificates)
 {
+    agent_cert_source_retry(certificates->source, certificates->options.config);
     if (certificates->rotating)
         rotation_fetch_now(certificates->rotation);
 }
@@ -305,6 +334,7 @@ void certificates_free(struct certificates *certificates)
         return;
     trust_files_free(certificates->trust_files);
     rotation_free(certificates->rotation);
+    private_file_close_dir(certificates->cache);
     net_timer_free(certificates->report);
     trust_config_done(&certificates->trust);
     spiffe_id_done(&certificates->id);

@@ -36,7 +36,8 @@ void certificates_start(struct certificates *certificates);
 /* Fetches now, whatever the plan says. */
 void certificates_reload(struct certificates *certificates);
 
-/* The SPIFFE ID that the agent asks for and insists on; lent. */
+/* The SPIFFE ID by the pod's names, lent: what the agent asks for and insists on, but with the
+ * Workload API, where it is only asked for first. */
 const char *certificates_identity(const struct certificates *certificates);
 
 /* Fills the certificate's part of *control, whose list is lent until the next call. */

@@ -66,6 +66,9 @@ static int check_cert_source(struct options *options, const struct agent_config 
 {
     if (config->cert_source == AGENT_CERT_FILES)
         return check_files(options, config, err);
+    if (config->cert_source == AGENT_CERT_SPIFFE)
+        return check_required(options, "spiffe-endpoint", config->spiffe_endpoint,
+                              " with cert-source spiffe", err);
     if (check_required(options, "ca-root-file", config->ca_root_file, " with cert-source istio-ca",
                        err) < 0)
         return -1;
@@ -80,7 +83,7 @@ static int check_cert_source(struct options *options, const struct agent_config 
 static int check_local_file(const struct options *options, struct err *err)
 {
     static const char *const of_xds[] = {"xds-address", "xds-root-file", "xds-server-name",
-                                         "discovery",   "cache-dir",     "unanswered-destination"};
+                                         "discovery", "unanswered-destination"};
     for (size_t i = 0; i < sizeof(of_xds) / sizeof(of_xds[0]); i++) {
         enum option_source source = options_source(options, of_xds[i]);
         if (source != OPTION_FROM_DEFAULT && source != OPTION_FROM_ENVIRONMENT)

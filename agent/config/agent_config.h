@@ -14,7 +14,7 @@ enum agent_outbound_policy { AGENT_OUTBOUND_ALLOW_ANY, AGENT_OUTBOUND_REGISTRY_O
 enum agent_discovery { AGENT_DISCOVERY_ON_DEMAND, AGENT_DISCOVERY_WILDCARD };
 enum agent_unanswered { AGENT_UNANSWERED_REFUSE, AGENT_UNANSWERED_PASSTHROUGH };
 enum agent_crl_policy { AGENT_CRL_LENIENT, AGENT_CRL_STRICT };
-enum agent_cert_source { AGENT_CERT_ISTIO_CA, AGENT_CERT_FILES };
+enum agent_cert_source { AGENT_CERT_ISTIO_CA, AGENT_CERT_FILES, AGENT_CERT_SPIFFE };
 
 /* Text is never NULL; "" is what was not given. Durations in milliseconds, sizes in bytes. */
 struct agent_config {
@@ -71,6 +71,8 @@ struct agent_config {
     const char *cert_file;
     const char *key_file;
     const char *trust_bundle_file;
+    const char *spiffe_endpoint; /* "unix:///path" or "tcp://ip:port" */
+    const char *spiffe_hint;
 
     /* trust */
     const char *trust_domain_aliases;   /* "a,b" */

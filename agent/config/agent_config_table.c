@@ -21,7 +21,7 @@ static const char *const outbound_policies[] = {"allow-any", "registry-only", NU
 static const char *const discoveries[] = {"on-demand", "wildcard", NULL};
 static const char *const unanswereds[] = {"refuse", "passthrough", NULL};
 static const char *const crl_policies[] = {"lenient", "strict", NULL};
-static const char *const cert_sources[] = {"istio-ca", "files", NULL};
+static const char *const cert_sources[] = {"istio-ca", "files", "spiffe", NULL};
 
 #define FIELD(name_) .offset = offsetof(struct agent_config, name_)
 
@@ -270,7 +270,8 @@ static const struct option_spec specs[] = {
      .section = DISCOVERY,
      .help = "Folder, best in memory (emptyDir with medium Memory), in which the agent keeps what "
              "it was last told, so that it starts again while the control plane is down. Read as "
-             "suspiciously as a fresh answer. Empty: nothing is kept."},
+             "suspiciously as a fresh answer. The certificate is kept only if it is in memory "
+             "(tmpfs), for its key is with it. Empty: nothing is kept."},
 
     {.name = "cert-source",
      .type = OPTION_ENUM,
@@ -279,7 +280,8 @@ static const struct option_spec specs[] = {
      .choices = cert_sources,
      .section = CERTIFICATES,
      .help = "Where this pod's certificate comes from: Istio's CA (or any that speaks its "
-             "CreateCertificate), or files that somebody else keeps fresh."},
+             "CreateCertificate), files that somebody else keeps fresh, or the SPIFFE Workload API "
+             "(SPIRE)."},
     {.name = "ca-address",
      .type = OPTION_TEXT,
      FIELD(ca_address),
@@ -336,44 +338,65 @@ static const struct option_spec specs[] = {
      FIELD(trust_bundle_file),
      .default_value = "",
      .section = CERTIFICATES,
-     .help = "PEM file of the roots by which peers are verified, all of them: a root that is taken out "
-             "of it is trusted no more. Required with cert-source files."},
+     .help =
+         "PEM file of the roots by which peers are verified, all of them: a root that is taken out "
+         "of it is trusted no more. Required with cert-source files."},
+    {.name = "spiffe-endpoint",
+     .type = OPTION_TEXT,
+     FIELD(spiffe_endpoint),
+     .default_value = "",
+     .aliases = {"SPIFFE_ENDPOINT_SOCKET"},
+     .section = CERTIFICATES,
+     .help = "The Workload API: unix:///path of its socket, or tcp://ip:port. Required with "
+             "cert-source spiffe."},
+    {.name = "spiffe-hint",
+     .type = OPTION_TEXT,
+     FIELD(spiffe_hint),
+     .default_value = "",
+     .section = CERTIFICATES,
+     .help =
+         "Of several identities that the Workload API has for this pod, the one with this hint. "
+         "Where nothing is said: the one that the pod's names make, else the first."},
 
     {.name = "trust-domain-aliases",
      .type = OPTION_TEXT,
      FIELD(trust_domain_aliases),
      .default_value = "",
      .section = TRUST,
-     .help = "Other names of our own trust domain, separated by commas: certificates that claim one "
-             "are verified by our own roots, and count as ours for expected identities and in "
-             "policies. For a trust domain that is being renamed."},
+     .help =
+         "Other names of our own trust domain, separated by commas: certificates that claim one "
+         "are verified by our own roots, and count as ours for expected identities and in "
+         "policies. For a trust domain that is being renamed."},
     {.name = "federated-bundle-files",
      .type = OPTION_TEXT,
      FIELD(federated_bundle_files),
      .default_value = "",
      .section = TRUST,
-     .help = "Trust domains whose workloads are trusted, too, each verified by its own roots and by "
-             "no others: domain=path of a PEM file, separated by commas. Read anew whenever a file "
-             "changes. Policies name such peers by their principal; expected identities literally."},
+     .help =
+         "Trust domains whose workloads are trusted, too, each verified by its own roots and by "
+         "no others: domain=path of a PEM file, separated by commas. Read anew whenever a file "
+         "changes. Policies name such peers by their principal; expected identities literally."},
     {.name = "crl-file",
      .type = OPTION_TEXT,
      FIELD(crl_file),
      .default_value = "",
      .aliases = {"CRL_PATH"},
      .section = TRUST,
-     .help = "Files of certificate revocation lists, PEM or DER, of any issuers, separated by commas. "
-             "Read anew whenever one changes; then live connections are judged by them, too."},
+     .help =
+         "Files of certificate revocation lists, PEM or DER, of any issuers, separated by commas. "
+         "Read anew whenever one changes; then live connections are judged by them, too."},
     {.name = "crl-policy",
      .type = OPTION_ENUM,
      FIELD(crl_policy),
      .default_value = "lenient",
      .choices = crl_policies,
      .section = TRUST,
-     .help = "What a revocation list that has expired or cannot be read does. lenient: the one that "
-             "is there goes on being used, and log and metrics say so, as in the field, for a list "
-             "that nobody renews must not stop a mesh. strict: who was issued by the owner of an "
-             "expired list is refused, and without a readable list the agent does not start to "
-             "serve."},
+     .help =
+         "What a revocation list that has expired or cannot be read does. lenient: the one that "
+         "is there goes on being used, and log and metrics say so, as in the field, for a list "
+         "that nobody renews must not stop a mesh. strict: who was issued by the owner of an "
+         "expired list is refused, and without a readable list the agent does not start to "
+         "serve."},
     {.name = "peer-expiry-grace",
      .type = OPTION_DURATION,
      FIELD(peer_expiry_grace_ms),
@@ -381,9 +404,10 @@ static const struct option_spec specs[] = {
      .min = 0,
      .max = (uint64_t)3650 * DAY,
      .section = TRUST,
-     .help = "How long a tunnel may outlast the certificate that its peer presented, before it is "
-             "closed. Five minutes are more than clocks differ and than a peer needs to renew after "
-             "a failure. Connections that must live longer than certificates need a larger value."},
+     .help =
+         "How long a tunnel may outlast the certificate that its peer presented, before it is "
+         "closed. Five minutes are more than clocks differ and than a peer needs to renew after "
+         "a failure. Connections that must live longer than certificates need a larger value."},
 
     {.name = "connect-timeout",
      .type = OPTION_DURATION,

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -18,6 +19,7 @@ static const char ID[] = "spiffe://td/ns/shop/sa/web";
 struct fixture {
     char folder[40];
     char cert[64], key[64], roots[64];
+    char cache[64];
     struct cert_built *root;
     struct agent_config config;
     struct readiness readiness;
@@ -64,6 +66,7 @@ static void make_config(struct fixture *fixture)
         .trust_domain_aliases = "",
         .federated_bundle_files = "",
         .crl_file = "",
+        .cache_dir = "",
         .cert_source = AGENT_CERT_FILES,
     };
     fixture->config.cert_file = fixture->cert;
@@ -224,6 +227,111 @@ static void bad_successor_leaves_the_certificate_in_force(void **state)
     tear_down(fixture);
 }
 
+/* A folder in memory for the cache, inside which the certificate's file is. */
+static void use_cache(struct fixture *fixture)
+{
+    strcpy(fixture->cache, "/dev/shm/remora_cache.XXXXXX");
+    if (mkdtemp(fixture->cache) == NULL)
+        skip();
+    fixture->config.cache_dir = fixture->cache;
+}
+
+static void remove_cache(const struct fixture *fixture)
+{
+    char path[96];
+    snprintf(path, sizeof(path), "%s/certificate", fixture->cache);
+    unlink(path);
+    rmdir(fixture->cache);
+}
+
+static void restart(struct fixture *fixture)
+{
+    certificates_free(fixture->certificates);
+    fixture->readiness = (struct readiness){0};
+    start(fixture);
+}
+
+static void after_a_restart_the_cached_certificate_is_used_until_there_is_another(void **state)
+{
+    struct fixture *fixture = set_up();
+    use_cache(fixture);
+    place(fixture, ID);
+    start(fixture);
+    run(fixture);
+    assert_int_equal(fixture->num_contexts, 1);
+    char first[sizeof(fixture->serial)];
+    strcpy(first, fixture->serial);
+
+    unlink(fixture->key); /* the source cannot be read now */
+    restart(fixture);
+    run(fixture);
+    assert_int_equal(fixture->num_contexts, 2);
+    assert_string_equal(fixture->serial, first);
+    assert_true(readiness_is_ready(&fixture->readiness));
+    run(fixture);
+    assert_int_equal(num_attempts(fixture, "ok"), 0);
+    assert_int_equal(num_attempts(fixture, "unreachable"), 1);
+
+    place(fixture, ID);
+    certificates_reload(fixture->certificates);
+    run(fixture);
+    assert_int_equal(fixture->num_contexts, 3);
+    assert_string_not_equal(fixture->serial, first);
+    remove_cache(fixture);
+    tear_down(fixture);
+}
+
+static void a_cached_certificate_of_another_identity_is_not_used(void **state)
+{
+    struct fixture *fixture = set_up();
+    use_cache(fixture);
+    place(fixture, ID);
+    start(fixture);
+    run(fixture);
+    unlink(fixture->cert);
+    fixture->config.service_account = "other";
+    restart(fixture);
+    run(fixture);
+    assert_int_equal(fixture->num_contexts, 1);
+    assert_false(readiness_is_ready(&fixture->readiness));
+    remove_cache(fixture);
+    tear_down(fixture);
+}
+
+static void a_cache_that_others_could_write_is_not_used(void **state)
+{
+    struct fixture *fixture = set_up();
+    use_cache(fixture);
+    place(fixture, ID);
+    assert_int_equal(chmod(fixture->cache, 0777), 0);
+    start(fixture);
+    run(fixture);
+    assert_int_equal(fixture->num_contexts, 1);
+    unlink(fixture->cert);
+    restart(fixture);
+    run(fixture);
+    assert_int_equal(fixture->num_contexts, 1);
+    remove_cache(fixture);
+    tear_down(fixture);
+}
+
+static void an_endpoint_of_the_workload_api_is_checked(void **state)
+{
+    struct fixture *fixture = set_up();
+    fixture->config.cert_source = AGENT_CERT_SPIFFE;
+    fixture->config.spiffe_hint = "";
+    fixture->config.spiffe_endpoint = "/run/agent.sock";
+    struct err err;
+    assert_int_equal(certificates_check_names(&fixture->config, &err), -1);
+    assert_non_null(strstr(err.message, "spiffe-endpoint: "));
+    fixture->config.spiffe_endpoint = "unix:///nowhere/agent.sock";
+    assert_int_equal(certificates_check_names(&fixture->config, &err), 0);
+    start(fixture);
+    run(fixture);
+    assert_readiness(fixture, "/nowhere/agent.sock");
+    tear_down(fixture);
+}
+
 static void names_that_make_no_identity_are_an_error(void **state)
 {
     struct fixture *fixture = set_up();
@@ -246,6 +354,10 @@ int main(void)
         cmocka_unit_test(missing_file_is_named_by_readiness),
         cmocka_unit_test(somebody_elses_certificate_is_refused),
         cmocka_unit_test(bad_successor_leaves_the_certificate_in_force),
+        cmocka_unit_test(after_a_restart_the_cached_certificate_is_used_until_there_is_another),
+        cmocka_unit_test(a_cached_certificate_of_another_identity_is_not_used),
+        cmocka_unit_test(a_cache_that_others_could_write_is_not_used),
+        cmocka_unit_test(an_endpoint_of_the_workload_api_is_checked),
         cmocka_unit_test(names_that_make_no_identity_are_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
