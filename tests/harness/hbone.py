@@ -291,6 +291,10 @@ class Peer:
         """Takes in what is there, without waiting."""
         self._read(0)
 
+    def poll_for(self, timeout_s):
+        """Takes in what is there, or comes within the time."""
+        self._read(timeout_s)
+
     def _read_more(self, what, deadline):
         left = deadline - time.monotonic()
         if left <= 0 or not self._read(left):
@@ -481,6 +485,10 @@ class Server:
 
     def accept(self, **peer):
         return Peer(self.accept_tls(), False, **peer)
+
+    def nobody_is_there(self):
+        """Whether nobody waits to be accepted; who does goes on waiting."""
+        return not select.select([self._listener], [], [], 0)[0]
 
     def nobody_waits(self):
         """Whether no connection is there to be accepted now."""

@@ -21,7 +21,6 @@ PORT, TARGET_PORT, PROXY_PORT = 80, 8080, 15088
 NETWORK = "west"
 DOMAIN = "demo.svc.cluster.local"
 NAMED = "db.example.test"
-CLIENT_BAGGAGE = "k8s.namespace.name=demo"
 
 
 def vip(number, family):
@@ -193,33 +192,31 @@ class Waypoints(Case):
         self.assert_through(server, application, f"{hbone.host(address)}:{TARGET_PORT}")
 
     def test_weights_send_some_here_and_some_there(self):
-        servers = {name: self.serve(peer) for name, peer in (("wp", WAYPOINTS[0]), ("third", WAYPOINTS[2]))}
-        self.serve_second = self.serve(WAYPOINTS[1])
-        everybody = [*servers.values(), self.serve_second]
-        asked = {id(server): 0 for server in everybody}
-        peers = []
-        for _ in range(40):
-            self.dial(13)
-        threads = [threading.Thread(target=self.answer_all, args=(server, peers, asked)) for server in everybody]
+        servers = [self.serve(peer) for peer in WAYPOINTS]  # the first two are one waypoint, the third is the other
+        asked = []
+        stop = threading.Event()
+        threads = [threading.Thread(target=self.answer_all, args=(server, asked, stop)) for server in servers]
         for thread in threads:
             thread.start()
+        for _ in range(40):
+            self.dial(13)
+        wait_until(lambda: len(asked) == 40, "40 requests")
+        stop.set()
         for thread in threads:
             thread.join()
-        self.assertEqual(sum(asked.values()), 40)
-        self.assertGreater(asked[id(servers["third"])], 0)
-        self.assertGreater(40 - asked[id(servers["third"])], 0)
+        third = sum(server is servers[2] for server in asked)
+        self.assertTrue(0 < third < 40, third)
 
-    def answer_all(self, server, peers, asked):
-        try:
-            peer = server.accept()
-        except TimeoutError:
-            return
-        peers.append(peer)
-        with contextlib.suppress(Exception):  # the wait for one more that does not come
-            while True:
-                tunnel = peer.accept()
-                asked[id(server)] += 1
-                peer.answer(tunnel, 200)
+    def answer_all(self, server, asked, stop):
+        while server.nobody_is_there():
+            if stop.wait(0.01):
+                return
+        peer = server.accept()
+        while not stop.is_set():
+            peer.poll_for(0.05)
+            while peer.requests:
+                peer.answer(peer.accept(), 200)
+                asked.append(server)
 
     def test_an_unknown_waypoint_is_named_and_never_passed_by(self):
         with contextlib.closing(SERVER.pod.listen(self.family, TARGET_PORT)) as listener:
@@ -445,6 +442,19 @@ class ApplicationTunnels(Case):
                 _, destination, identity = self.read_header(connection)
                 self.assertEqual(destination, expected)
                 self.assertEqual(identity, WAYPOINTS[0].identity)
+
+    def test_a_client_in_another_network_is_described_by_itself(self):
+        self.accept_proxied()
+        peer = self.connect_as(WAYPOINTS[0])
+        for network, expected in (("east", "over-there"), ("", "demo")):
+            start = len(SANDWICH.process.log())
+            tunnel = peer.connect_to(f"{hbone.host(vip(99, self.family))}:443", ("baggage", "k8s.namespace.name=over-there"),
+                                     ("x-forwarded-network", network))
+            self.assertEqual(peer.status(tunnel), 200)
+            peer.reset(tunnel)
+            line = SANDWICH.access_log(r'direction="inbound" .* reason="peer_reset"', start)
+            self.assertIn(f'src.namespace="{expected}"', line)
+            self.assertIn(f'src.identity="{WAYPOINTS[0].identity}"', line)
 
     def test_a_service_that_is_not_known_is_refused(self):
         peer = self.connect_as(WAYPOINTS[0])
