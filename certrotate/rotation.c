@@ -8,15 +8,10 @@
 #include "csr.h"
 #include "rng.h"
 #include "rotation_plan.h"
+#include "rotation_trust.h"
 #include "spiffe_id.h"
 #include "svid.h"
 #include "trust_bundle.h"
-
-/* The roots that are trusted beside those of the source, lent, and until when. */
-struct overlap {
-    struct trust_bundle *former; /* NULL: none */
-    int64_t until_ms;
-};
 
 /*
  * Every callback of ours ends with at most one call of the owner's handler and touches nothing
@@ -29,8 +24,6 @@ struct rotation {
     void *owner;
     struct rotation_options options;
     char *identity_uri; /* NULL: not known yet */
-    char **aliases;
-    size_t num_aliases;
 
     struct net_timer *wake;
     struct net_timer *fetch_timeout;
@@ -39,11 +32,8 @@ struct rotation {
     bool fetch_wanted; /* by the source or the owner, whatever the plan says */
 
     struct identity *identity;   /* published; NULL: none is valid */
-    struct trust_bundle *roots;  /* as the source gave them last */
-    struct overlap overlap;      /* holds a reference */
-    struct trust_extras brought; /* by the source, last */
-    struct trust_extras set;     /* by the owner */
-    bool set_changed;            /* since the identity was made */
+    struct rotation_trust trust; /* what its next one will trust */
+    bool set_changed;            /* trust.set, since the identity was made */
     int64_t last_wake_ms;
     int64_t retry_at_ms;
     unsigned
@@ -92,19 +82,6 @@ static int copy_uri(struct rotation *rotation, const char *uri, struct err *err)
     return rotation->identity_uri == NULL ? err_set(err, ERR_NOMEM, "out of memory") : 0;
 }
 
-static int copy_aliases(struct rotation *rotation, const struct rotation_options *options,
-                        struct err *err)
-{
-    rotation->aliases = calloc(options->num_aliases + 1, sizeof(char *));
-    for (size_t i = 0; rotation->aliases != NULL && i < options->num_aliases; i++) {
-        rotation->aliases[i] = strdup(options->aliases[i]);
-        if (rotation->aliases[i] == NULL)
-            return err_set(err, ERR_NOMEM, "out of memory");
-        rotation->num_aliases++;
-    }
-    return rotation->aliases == NULL ? err_set(err, ERR_NOMEM, "out of memory") : 0;
-}
-
 static void take_options(struct rotation *rotation, const struct rotation_options *options)
 {
     rotation->options = *options;
@@ -133,7 +110,8 @@ struct rotation *rotation_new(struct net_loop *loop, struct cert_source *source,
     rotation->owner = owner;
     take_options(rotation, options);
     if (copy_uri(rotation, options->identity_uri, err) < 0 ||
-        copy_aliases(rotation, options, err) < 0)
+        rotation_trust_init(&rotation->trust, options->aliases, options->num_aliases,
+                            options->crl_strict, err) < 0)
         goto fail;
     rotation->wake = net_timer_new(loop, on_wake, rotation);
     rotation->fetch_timeout = net_timer_new(loop, on_fetch_timeout, rotation);
@@ -158,10 +136,10 @@ void rotation_start(struct rotation *rotation)
 
 void rotation_set_extras(struct rotation *rotation, const struct trust_extras *extras)
 {
-    if (trust_extras_is_same(&rotation->set, extras))
+    if (trust_extras_is_same(&rotation->trust.set, extras))
         return;
-    trust_extras_done(&rotation->set);
-    trust_extras_copy(&rotation->set, extras);
+    trust_extras_done(&rotation->trust.set);
+    trust_extras_copy(&rotation->trust.set, extras);
     rotation->set_changed = true;
     if (rotation->identity != NULL)
         net_timer_start(rotation->wake, 0);
@@ -169,7 +147,7 @@ void rotation_set_extras(struct rotation *rotation, const struct trust_extras *e
 
 const struct trust_extras *rotation_brought(const struct rotation *rotation)
 {
-    return &rotation->brought;
+    return &rotation->trust.brought;
 }
 
 struct identity *rotation_identity(const struct rotation *rotation)
@@ -257,37 +235,13 @@ static void fail_attempt(struct rotation *rotation, enum rotation_outcome outcom
         rotation->handler.on_failure(rotation->owner, err, retry_ms);
 }
 
-/* ------------------------------------------------------------------------------------- roots -- */
-
-/* What the overlap becomes when the source brings `roots`. */
-static struct overlap overlap_with(const struct rotation *rotation,
-                                   const struct trust_bundle *roots, int64_t now_ms)
+/* A source that speaks for its trust domain has old and new ones in it for as long as both count. */
+static struct rotation_overlap overlap_with(const struct rotation *rotation,
+                                            const struct trust_bundle *roots, int64_t now_ms)
 {
-    struct overlap overlap = rotation->overlap;
     if (rotation->source->speaks_for_trust_domain)
-        return (struct overlap){0};
-    if (rotation->roots != NULL && !trust_bundle_is_same(rotation->roots, roots)) {
-        int64_t until_ms = rotation->status.not_after_ms;
-        int64_t at_most_ms = now_ms + ROTATION_OVERLAP_MAX_MS;
-        overlap.former = rotation->roots;
-        overlap.until_ms = until_ms < at_most_ms ? until_ms : at_most_ms;
-    }
-    if (now_ms >= overlap.until_ms)
-        overlap = (struct overlap){0};
-    return overlap;
-}
-
-static void set_roots(struct rotation *rotation, struct trust_bundle *roots,
-                      const struct overlap *overlap)
-{
-    struct trust_bundle *old_roots = rotation->roots;
-    struct trust_bundle *old_former = rotation->overlap.former;
-    rotation->roots = trust_bundle_ref(roots);
-    rotation->overlap = *overlap;
-    if (overlap->former != NULL)
-        trust_bundle_ref(overlap->former);
-    trust_bundle_unref(old_roots);
-    trust_bundle_unref(old_former);
+        return (struct rotation_overlap){0};
+    return rotation_trust_overlap(&rotation->trust, roots, rotation->status.not_after_ms, now_ms);
 }
 
 /* -------------------------------------------------------------------------------- publishing -- */
@@ -297,42 +251,6 @@ static void tell_trouble(struct rotation *rotation, const struct err *err)
     rotation->status.num_troubles++;
     if (rotation->handler.on_trouble != NULL)
         rotation->handler.on_trouble(rotation->owner, err);
-}
-
-/* NULL: *err. */
-static struct identity *make_with(const struct rotation *rotation, struct svid *svid,
-                                  struct trust_bundle *own, const struct trust_extras *extras,
-                                  struct err *err)
-{
-    struct trust_bundle *bundles[1 + TRUST_EXTRAS_MAX] = {own};
-    memcpy(&bundles[1], extras->bundles, extras->num_bundles * sizeof(bundles[0]));
-    const struct trust trust = {
-        .bundles = bundles,
-        .num_bundles = 1 + extras->num_bundles,
-        .aliases = (const char *const *)rotation->aliases,
-        .num_aliases = rotation->num_aliases,
-        .crls = extras->crls,
-        .crl_strict = rotation->options.crl_strict,
-    };
-    return identity_new(svid, &trust, rotation->status.epoch + 1, err);
-}
-
-/* NULL: *err. */
-static struct identity *make_identity(const struct rotation *rotation, struct svid *svid,
-                                      struct trust_bundle *roots, const struct overlap *overlap,
-                                      const struct trust_extras *brought, int64_t now_ms,
-                                      struct err *err)
-{
-    struct trust_extras extras;
-    if (trust_extras_merge(&extras, &rotation->set, brought, svid_id(svid)->trust_domain, err) < 0)
-        return NULL;
-    struct trust_bundle *own = overlap->former == NULL
-                                   ? trust_bundle_ref(roots)
-                                   : trust_bundle_merge(roots, overlap->former, now_ms, err);
-    struct identity *identity = own == NULL ? NULL : make_with(rotation, svid, own, &extras, err);
-    trust_bundle_unref(own);
-    trust_extras_done(&extras);
-    return identity;
 }
 
 /* A CA may be asked for another one; whoever else has brought it is told by the log. */
@@ -401,8 +319,8 @@ static bool is_held(const struct rotation *rotation, const struct candidate *can
 {
     return rotation->identity != NULL &&
            is_same_svid(identity_svid(rotation->identity), candidate->svid) &&
-           trust_bundle_is_same(rotation->roots, candidate->roots) &&
-           trust_extras_is_same(&rotation->brought, &candidate->extras);
+           trust_bundle_is_same(rotation->trust.roots, candidate->roots) &&
+           trust_extras_is_same(&rotation->trust.brought, &candidate->extras);
 }
 
 static void note_success(struct rotation *rotation, int64_t now_ms)
@@ -436,14 +354,15 @@ static int keep_to_identity(struct rotation *rotation, const struct svid *svid, 
 static int hold_candidate(struct rotation *rotation, const struct candidate *candidate,
                           int64_t now_ms, struct err *err)
 {
-    struct overlap overlap = overlap_with(rotation, candidate->roots, now_ms);
-    struct identity *identity = make_identity(rotation, candidate->svid, candidate->roots, &overlap,
-                                              &candidate->extras, now_ms, err);
+    struct rotation_overlap overlap = overlap_with(rotation, candidate->roots, now_ms);
+    struct identity *identity =
+        rotation_trust_make_identity(&rotation->trust, candidate->svid, candidate->roots, &overlap,
+                                     &candidate->extras, rotation->status.epoch + 1, now_ms, err);
     if (identity == NULL)
         return -1;
-    set_roots(rotation, candidate->roots, &overlap);
-    trust_extras_done(&rotation->brought);
-    trust_extras_copy(&rotation->brought, &candidate->extras);
+    rotation_trust_set_roots(&rotation->trust, candidate->roots, &overlap);
+    trust_extras_done(&rotation->trust.brought);
+    trust_extras_copy(&rotation->trust.brought, &candidate->extras);
     hold(rotation, identity, now_ms);
     return 0;
 }
@@ -489,9 +408,9 @@ static int check_candidate(const struct rotation *rotation, const struct cert_fe
         trust_bundle_new(svid_id(candidate->svid)->trust_domain, &fetched->roots, err);
     if (candidate->roots == NULL)
         return -1;
-    candidate->num_troubles =
-        trust_extras_read(&candidate->extras, fetched, svid_id(candidate->svid)->trust_domain,
-                          &rotation->brought, rotation->options.crl_strict, &candidate->trouble);
+    candidate->num_troubles = trust_extras_read(
+        &candidate->extras, fetched, svid_id(candidate->svid)->trust_domain,
+        &rotation->trust.brought, rotation->options.crl_strict, &candidate->trouble);
     if (candidate->num_troubles < 0) {
         *err = candidate->trouble;
         return -1;
@@ -575,22 +494,24 @@ static void start_fetch(struct rotation *rotation, int64_t now_ms)
  */
 static bool republish(struct rotation *rotation, int64_t now_ms)
 {
-    static const struct overlap NONE = {0};
-    bool is_over = rotation->overlap.former != NULL && now_ms >= rotation->overlap.until_ms;
+    static const struct rotation_overlap NONE = {0};
+    bool is_over =
+        rotation->trust.overlap.former != NULL && now_ms >= rotation->trust.overlap.until_ms;
     if (!is_over && !rotation->set_changed)
         return false;
-    struct overlap overlap = is_over ? NONE : rotation->overlap;
+    struct rotation_overlap overlap = is_over ? NONE : rotation->trust.overlap;
     struct identity *identity = NULL;
     struct err ignored; /* memory only: the next wake-up tries again */
     if (rotation->identity != NULL) {
-        identity = make_identity(rotation, identity_svid(rotation->identity), rotation->roots,
-                                 &overlap, &rotation->brought, now_ms, &ignored);
+        identity = rotation_trust_make_identity(
+            &rotation->trust, identity_svid(rotation->identity), rotation->trust.roots, &overlap,
+            &rotation->trust.brought, rotation->status.epoch + 1, now_ms, &ignored);
         if (identity == NULL)
             return false;
     }
     rotation->set_changed = false;
     if (is_over)
-        set_roots(rotation, rotation->roots, &NONE);
+        rotation_trust_set_roots(&rotation->trust, rotation->trust.roots, &NONE);
     if (identity == NULL)
         return false;
     hold(rotation, identity, now_ms);
@@ -639,13 +560,7 @@ void rotation_free(struct rotation *rotation)
     net_timer_free(rotation->fetch_timeout);
     csr_free(rotation->csr);
     identity_unref(rotation->identity);
-    trust_bundle_unref(rotation->roots);
-    trust_bundle_unref(rotation->overlap.former);
-    trust_extras_done(&rotation->brought);
-    trust_extras_done(&rotation->set);
-    for (size_t i = 0; i < rotation->num_aliases; i++)
-        free(rotation->aliases[i]);
-    free(rotation->aliases);
+    rotation_trust_done(&rotation->trust);
     free(rotation->identity_uri);
     free(rotation);
 }

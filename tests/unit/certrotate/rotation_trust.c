@@ -249,6 +249,23 @@ static void aliases_are_part_of_the_identity(void **state)
     assert_false(trust_is_same_id(trust, "spiffe://third/ns/a/sa/b", WORLD_ID));
 }
 
+static void an_alias_is_ours_though_a_bundle_of_that_name_is_brought(void **state)
+{
+    struct world *world = *state;
+    struct cert_built *leaf = cert_builder_leaf(world->root, WORLD_ID);
+    const struct cert_federated federated = {"spiffe://old-td", der(world->next_root)};
+    struct cert_fetched fetched = fetched_for(leaf, cert_builder_pem(world->root));
+    fetched.federated = &federated;
+    fetched.num_federated = 1;
+    world->aliases[0] = "old-td";
+    world->num_aliases = 1;
+    open_store(world);
+    answer(world, &fetched);
+    assert_int_equal(trust_of(world)->num_bundles, 1);
+    assert_ptr_equal(trust_find_bundle(trust_of(world), "old-td"), trust_of(world)->bundles[0]);
+    cert_builder_free(leaf);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_make, world_free)
 
 int main(void)
@@ -261,6 +278,7 @@ int main(void)
         TEST(what_the_owner_sets_is_published_with_the_same_certificate),
         TEST(our_own_revoked_certificate_is_told_and_a_ca_asked_for_another_once),
         TEST(aliases_are_part_of_the_identity),
+        TEST(an_alias_is_ours_though_a_bundle_of_that_name_is_brought),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
