@@ -145,8 +145,8 @@ int discovery_client_next(struct discovery_client *client, struct buf *out,
     bool addresses_free = addresses->outstanding[0] == '\0';
     bool new_policies = discovery_push_num_resources(&policies->push) > 0;
 
-    if (policies_free && (new_policies || (policies->owes_answer && policies->active)))
-        return write_response(client, policies, true, false, out, told);
+    if (policies_free && (new_policies || policies->owes_answer))
+        return write_response(client, policies, true, is_drained(addresses), out, told);
     if (addresses_free && !new_policies && (!is_drained(addresses) || addresses->owes_answer))
         return write_response(client, addresses, true, true, out, told);
     if (policies_free && is_drained(addresses) && !is_drained(policies))
