@@ -155,12 +155,12 @@ static struct finding look(const struct crl_set *set, const X509 *cert, X509 *is
     for (size_t i = 0; i < set->num && !finding.is_revoked; i++) {
         if (!x509_crl_is_issued_by(set->crls[i], issuer))
             continue;
-        struct crl_info info;
-        x509_crl_info(set->crls[i], &info);
+        int64_t begins_ms, ends_ms;
+        x509_crl_times(set->crls[i], &begins_ms, &ends_ms);
         finding.num_lists++;
-        finding.num_timely += info.this_update_ms <= now_ms && now_ms <= info.next_update_ms;
-        if (info.next_update_ms > finding.best_next_ms)
-            finding.best_next_ms = info.next_update_ms;
+        finding.num_timely += begins_ms <= now_ms && now_ms <= ends_ms;
+        if (ends_ms > finding.best_next_ms)
+            finding.best_next_ms = ends_ms;
         finding.is_revoked = x509_crl_has(set->crls[i], cert);
     }
     return finding;

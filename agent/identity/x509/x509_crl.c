@@ -340,6 +340,12 @@ void x509_crl_info(const struct x509_crl *crl, struct crl_info *info)
     ERR_clear_error();
 }
 
+void x509_crl_times(const struct x509_crl *crl, int64_t *this_update_ms, int64_t *next_update_ms)
+{
+    *this_update_ms = crl->this_update_ms;
+    *next_update_ms = crl->next_update_ms;
+}
+
 /* ------------------------------------------------------------------------------- its issuer -- */
 
 static bool verify_signature(const struct x509_crl *crl, EVP_PKEY *key)

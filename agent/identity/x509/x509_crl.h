@@ -34,6 +34,9 @@ const uint8_t *x509_crl_der(const struct x509_crl *crl, size_t *len); /* lent */
  */
 bool x509_crl_is_issued_by(struct x509_crl *crl, X509 *issuer);
 
+/* When it begins and when the next one is due (INT64_MAX: it does not say), wall clock. */
+void x509_crl_times(const struct x509_crl *crl, int64_t *this_update_ms, int64_t *next_update_ms);
+
 bool x509_crl_has(const struct x509_crl *crl, const X509 *cert);
 
 /*

@@ -564,6 +564,62 @@ static void nobody_is_let_in_before_the_workload_is_known(void **state)
     mesh_snapshot_unref(snapshot);
 }
 
+/* Policies written before, during and after a trust domain was renamed all mean the same workload. */
+static void a_principal_matches_under_any_name_of_our_trust_domain(void **state)
+{
+    static const char *const ALIASES[] = {"old.example", "older.example"};
+    struct mesh_peer renamed = {
+        .principal = "old.example/ns/shop/sa/frontend",
+        .trust_domain = "old.example",
+        .own_trust_domain = "cluster.local",
+        .aliases = ALIASES,
+        .num_aliases = 2,
+        .namespace_ = "shop",
+        .service_account = "frontend",
+    };
+    const struct mesh_peer federated = {
+        .principal = "partner.example/ns/shop/sa/frontend",
+        .trust_domain = "partner.example",
+    };
+    static const struct {
+        struct mesh_pattern pattern;
+        bool of_renamed, of_federated;
+    } ROWS[] = {
+        {{MESH_EXACT, "cluster.local/ns/shop/sa/frontend"}, true, false},
+        {{MESH_EXACT, "old.example/ns/shop/sa/frontend"}, true, false},
+        {{MESH_EXACT, "older.example/ns/shop/sa/frontend"}, true, false},
+        {{MESH_EXACT, "cluster.local/ns/shop/sa/other"}, false, false},
+        {{MESH_EXACT, "partner.example/ns/shop/sa/frontend"}, false, true},
+        {{MESH_PREFIX, "cluster.local/"}, true, false},
+        {{MESH_SUFFIX, "/sa/frontend"}, true, true},
+    };
+    for (size_t i = 0; i < sizeof(ROWS) / sizeof(ROWS[0]); i++) {
+        struct mesh_pattern pattern = ROWS[i].pattern;
+        const struct mesh_policy positive = {.name = "p",
+                                             .namespace_ = "shop",
+                                             .scope = MESH_POLICY_NAMESPACE,
+                                             .action = MESH_ALLOW,
+                                             ONE_MATCH(.principals = {&pattern, 1})};
+        const struct mesh_policy negative = {.name = "p",
+                                             .namespace_ = "shop",
+                                             .scope = MESH_POLICY_NAMESPACE,
+                                             .action = MESH_ALLOW,
+                                             ONE_MATCH(.not_principals = {&pattern, 1})};
+        assert_int_equal(allows(&positive, &renamed), ROWS[i].of_renamed);
+        assert_int_equal(allows(&negative, &renamed), !ROWS[i].of_renamed);
+        assert_int_equal(allows(&positive, &federated), ROWS[i].of_federated);
+    }
+    /* Its namespace is not the one that a policy of ours means. */
+    struct mesh_pattern shop = {MESH_EXACT, "shop"};
+    const struct mesh_policy by_namespace = {.name = "p",
+                                             .namespace_ = "shop",
+                                             .scope = MESH_POLICY_NAMESPACE,
+                                             .action = MESH_ALLOW,
+                                             ONE_MATCH(.namespaces = {&shop, 1})};
+    assert_true(allows(&by_namespace, &renamed));
+    assert_false(allows(&by_namespace, &federated));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -575,6 +631,7 @@ int main(void)
         cmocka_unit_test(a_listed_policy_that_nobody_described_refuses_everybody),
         cmocka_unit_test(strict_mode_refuses_plaintext_whatever_the_policies_say),
         cmocka_unit_test(istiods_strict_policy_refuses_only_plaintext),
+        cmocka_unit_test(a_principal_matches_under_any_name_of_our_trust_domain),
         cmocka_unit_test(nobody_is_let_in_before_the_workload_is_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
