@@ -25,6 +25,7 @@ enum {
 
 struct xds_cache {
     struct private_dir *dir;
+    char *path;
     char *name;
     char *whose; /* with MAGIC in front */
 };
@@ -54,10 +55,10 @@ static int check(const struct xds_cache *cache, struct xds_wire wire, struct err
         ended = field.number == FIELD_END;
         bool is_message = field.number >= FIELD_ADDRESS && field.number <= FIELD_ANSWER;
         if (is_message && (!field.is_bytes || check_fields(field.bytes, field.len) < 0))
-            return err_set(err, ERR_INVALID, "%s is garbled", cache->name);
+            return err_set(err, ERR_INVALID, "%s is garbled", cache->path);
     }
     if (more < 0 || !ended)
-        return err_set(err, ERR_INVALID, "%s is not whole", cache->name);
+        return err_set(err, ERR_INVALID, "%s is not whole", cache->path);
     if (strcmp(whose, cache->whose) != 0)
         return err_set(err, ERR_INVALID, "%s is another pod's, or of another version", cache->name);
     return 0;
@@ -126,16 +127,17 @@ static void tell(struct xds_wire wire, const struct xds_cache_reader *reader, vo
 int xds_cache_read(struct xds_cache *cache, const struct xds_cache_reader *reader, void *owner,
                    struct err *err)
 {
-    size_t len;
-    uint8_t *bytes = private_file_read(cache->dir, cache->name, XDS_CACHE_MAX, &len, err);
-    if (bytes == NULL)
-        return err->kind == ERR_NOT_FOUND ? 0 : err_prefix(err, "cache");
+    struct err why;
+    size_t len = 0;
+    uint8_t *bytes = private_file_read(cache->dir, cache->name, XDS_CACHE_MAX, &len, &why);
+    if (bytes == NULL && why.kind == ERR_NOT_FOUND)
+        return 0;
     struct xds_wire wire = xds_wire_of(bytes, len);
-    int result = check(cache, wire, err);
+    int result = bytes == NULL ? -1 : check(cache, wire, &why);
     if (result == 0)
         tell(wire, reader, owner);
     private_file_free(bytes, len);
-    return result < 0 ? err_prefix(err, "cache %s", private_file_dir_path(cache->dir)) : 0;
+    return result < 0 ? err_set(err, why.kind, "cache: %s", why.message) : 0;
 }
 
 /* ------------------------------------------------------------------------------------ writing -- */
@@ -190,8 +192,9 @@ static int open_dir(struct xds_cache *cache, const char *path, struct err *err)
     if (slash == NULL || slash == path || slash[1] == '\0' || slash[1] == '.')
         return err_set(err, ERR_INVALID, "%s: a file in a directory is expected", path);
     char *dir = strndup(path, (size_t)(slash - path));
+    cache->path = strdup(path);
     cache->name = strdup(slash + 1);
-    if (dir == NULL || cache->name == NULL)
+    if (dir == NULL || cache->path == NULL || cache->name == NULL)
         err_set(err, ERR_NOMEM, "out of memory");
     else
         cache->dir = private_file_open_dir(dir, true, err);
@@ -228,6 +231,7 @@ void xds_cache_free(struct xds_cache *cache)
     if (cache == NULL)
         return;
     private_file_close_dir(cache->dir);
+    free(cache->path);
     free(cache->name);
     free(cache->whose);
     free(cache);
