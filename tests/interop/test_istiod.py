@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "harness"))
@@ -17,6 +18,7 @@ from pods import Node, require_root, wait_until  # noqa: E402
 
 ROTATING_TTL = "10s"  # the least that may be asked for
 ROTATIONS = 3
+AWAY_S = 5
 TAKES_EFFECT_S = 15  # istiod gathers changes for 0.1 s and then pushes; an agent that asks anew does so each few seconds
 SECURITY = "security.istio.io/v1"
 
@@ -189,14 +191,15 @@ class Discovery(Case):
         # Half an hour, usually: then istiod says GOAWAY.
         cls.istiod.start("--keepaliveMaxServerConnectionAge", "5s")
 
-    def last_session(self, agent, port):
-        return agent.sessions(port)[-1]
+    def wait_tunnelled(self, source, destination, port):
+        """A connection from one agent to the other's application came through a tunnel, by the identity in its certificate."""
+        wait_until(lambda: any(entry.get("src.identity") == source.identity for entry in destination.sessions(port)),
+                   f"a tunnel from {source.name} in the log of {destination.name}")
 
     def test_pods_reach_one_another_through_tunnels(self):
         server = self.serve(self.server.pod)
         self.assertTrue(self.works(self.client.pod, self.server.pod.ipv4, server.port))
-        session = self.last_session(self.server, server.port)
-        self.assertEqual(session["src.identity"], self.client.identity)
+        self.wait_tunnelled(self.client, self.server, server.port)
 
     def test_a_service_is_reached_by_its_address_and_follows_its_endpoints(self):
         vip = "198.19.0.10"
@@ -227,12 +230,13 @@ class Discovery(Case):
         agent.capture()
         agent.start()
         self.wait_works(self.client.pod, late.ipv4, server.port)
-        self.assertEqual(self.last_session(agent, server.port)["src.identity"], self.client.identity)
+        self.wait_tunnelled(self.client, agent, server.port)
 
     def test_istiod_may_be_away_and_what_changed_meanwhile_is_learnt(self):
         server = self.serve(self.server.pod)
         with Load(self.client.pod, self.server.pod.ipv4, server.port) as load:
             self.istiod.stop()
+            time.sleep(AWAY_S)
             self.assertTrue(self.works(self.client.pod, self.server.pod.ipv4, server.port))
             spec = {"action": "DENY", "rules": [{"to": [{"operation": {"ports": ["9999"]}}]}]}
             with self.policy("AuthorizationPolicy", "while-away", spec):
