@@ -321,9 +321,9 @@ void hbone_nested_free_all(struct hbone_nested_list *list)
 {
     struct hbone_nested *nested;
     while ((nested = TAILQ_FIRST(list)) != NULL) {
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): TAILQ_REMOVE took it out */
         assert(nested->done == NULL && nested->conn != NULL);
         hbone_conn_free(nested->conn);
-        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): TAILQ_REMOVE takes it out */
         release(nested);
     }
 }

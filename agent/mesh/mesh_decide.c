@@ -1,6 +1,5 @@
 #include "mesh_decide.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,19 +7,12 @@
 #include "mesh_eligible.h"
 #include "mesh_hop.h"
 
-/* `format` may be NULL. */
-__attribute__((format(printf, 3, 4))) static void
-refuse(struct mesh_decision *decision, enum reason reason, const char *format, ...)
+/* `detail` may be NULL. */
+static void refuse(struct mesh_decision *decision, enum reason reason, const char *detail)
 {
     decision->kind = MESH_REFUSE;
     decision->reason = reason;
-    decision->detail[0] = '\0';
-    if (format == NULL)
-        return;
-    va_list args;
-    va_start(args, format);
-    vsnprintf(decision->detail, sizeof(decision->detail), format, args);
-    va_end(args);
+    snprintf(decision->detail, sizeof(decision->detail), "%s", detail != NULL ? detail : "");
 }
 
 /* ---------------------------------------------------------------------------- the last step -- */
@@ -108,12 +100,11 @@ static void refuse_hop(struct mesh_decision *decision, enum mesh_hop_state state
                        const struct mesh_gateway *gateway, enum reason unknown, const char *what)
 {
     char name[MESH_NAME_TEXT_MAX];
-    mesh_hop_name(gateway, name);
-    if (state == MESH_HOP_UNKNOWN)
-        refuse(decision, unknown, "the %s \"%.*s\" is not known", what, MESH_KEY_MAX, name);
-    else
-        refuse(decision, REASON_NO_HEALTHY_ENDPOINT,
-               "the %s \"%.*s\" has no endpoint that can be reached", what, MESH_KEY_MAX, name);
+    bool is_unknown = state == MESH_HOP_UNKNOWN;
+    refuse(decision, is_unknown ? unknown : REASON_NO_HEALTHY_ENDPOINT, NULL);
+    snprintf(decision->detail, sizeof(decision->detail), "the %s \"%.*s\" %s", what, MESH_KEY_MAX,
+             mesh_hop_name(gateway, name),
+             is_unknown ? "is not known" : "has no endpoint that can be reached");
 }
 
 /*
@@ -253,7 +244,7 @@ static void reach_endpoint(const struct mesh_snapshot *snapshot, const struct me
 {
     struct mesh_pick pick = mesh_balance_pick(snapshot, decision->service, request);
     if (pick.endpoint == NULL) {
-        refuse(decision, pick.reason, pick.detail != NULL ? "%s" : NULL, pick.detail);
+        refuse(decision, pick.reason, pick.detail);
         return;
     }
     const struct mesh_workload *workload = pick.endpoint->workload;

@@ -2,6 +2,7 @@
  * Outbound: a connection that the application makes. Accept, find where it was going, decide, then a tunnel to the peer's agent,
  * a plain connection, or a refusal. When an endpoint cannot be reached, and nothing was sent yet, the next one is tried.
  */
+#include <assert.h>
 #include <stdio.h>
 
 #include "clock.h"
@@ -199,6 +200,7 @@ static const char *outbound_authority(const struct mesh_decision *decision, char
 {
     struct hbone_authority authority = {.ip = decision->target.ip, .port = decision->target.port};
     if (decision->is_nested) {
+        assert(decision->service != NULL);
         authority.ip = (struct ip){0};
         snprintf(authority.host, sizeof(authority.host), "%s", decision->service->hostname);
     }

@@ -10,6 +10,7 @@
 #include "local_source.h"
 #include "mesh_authorize.h"
 #include "mesh_decide.h"
+#include "mesh_inbound.h"
 
 enum { OBJECTS_MAX = 8 }; /* the first of each kind; more only cost time */
 
@@ -18,6 +19,50 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 static size_t at_most(size_t num)
 {
     return num < OBJECTS_MAX ? num : OBJECTS_MAX;
+}
+
+static bool is_at(const struct mesh_workload *workload, const struct mesh_gateway *gateway)
+{
+    for (size_t i = 0; i < workload->num_ips; i++)
+        if (ip_equal(&workload->ips[i], &gateway->ip))
+            return true;
+    return false;
+}
+
+/* What a name may lead to: never back to this pod, and never into clear text. */
+static void check_resolved(const struct mesh_decision *decision, const struct mesh_request *request)
+{
+    const struct ip ips[] = {{.family = IP_V4, .bytes = {127, 0, 0, 1}},
+                             {.family = IP_V4, .bytes = {192, 0, 2, 1}},
+                             {.family = IP_V6, .bytes = {0xfd, [15] = 1}}};
+    struct mesh_decision copy = *decision;
+    if (decision->resolve == NULL || !mesh_decide_resolved(&copy, request, ips, 3))
+        return;
+    assert(copy.kind == decision->kind && copy.num_identities == decision->num_identities);
+    const struct addr *dialled = copy.kind == MESH_TUNNEL ? &copy.tunnel : &copy.target;
+    assert(dialled->ip.family != IP_NONE && !ip_is_loopback(&dialled->ip));
+    (void)dialled;
+}
+
+/* Whatever a peer asks this workload for, it is answered at the workload's own address, or on its loopback. */
+static void check_landing(const struct mesh_snapshot *snapshot, const struct mesh_workload *local,
+                          const struct ip *ip, uint16_t port)
+{
+    if (local->num_ips == 0)
+        return;
+    struct mesh_landing landing;
+    struct mesh_arrival arrival = {.local = local,
+                                   .network = local->network,
+                                   .address = local->ips[0],
+                                   .ip = *ip,
+                                   .host = "",
+                                   .port = port};
+    mesh_inbound_land(snapshot, &arrival, &landing);
+    if (landing.reason != REASON_DONE)
+        return;
+    assert(ip_equal(&landing.target.ip, &local->ips[0]) && landing.target.port != 0);
+    assert(ip_is_loopback(&landing.dial.ip) || addr_equal(&landing.dial, &landing.target));
+    assert(!landing.is_proxied || local->application_tunnel.present);
 }
 
 static void check_decision(const struct mesh_snapshot *snapshot, const struct mesh_workload *source,
@@ -35,8 +80,18 @@ static void check_decision(const struct mesh_snapshot *snapshot, const struct me
         assert(decision.num_identities > 0);
         for (size_t i = 0; i < decision.num_identities; i++)
             assert(strncmp(decision.identities[i], "spiffe://", 9) == 0);
-        assert(decision.tunnel.port == MESH_HBONE_PORT && decision.target.port != 0);
+        assert(decision.tunnel.port != 0 && decision.target.port != 0);
+        assert((decision.tunnel.ip.family == IP_NONE) == (decision.resolve != NULL));
     }
+    if (decision.kind == MESH_PASSTHROUGH)
+        assert((decision.target.ip.family == IP_NONE) == (decision.resolve != NULL));
+    if (decision.is_nested && decision.kind == MESH_TUNNEL)
+        assert(decision.service != NULL && decision.num_inner_identities > 0);
+    assert(decision.resolve == NULL || decision.resolve[0] != '\0');
+    if (decision.service != NULL && decision.service->waypoint.kind != MESH_GATEWAY_NONE &&
+        source->num_services == 0 && !is_at(source, &decision.service->waypoint))
+        assert(decision.kind != MESH_PASSTHROUGH);
+    check_resolved(&decision, &request);
     assert(decision.kind != MESH_REFUSE || decision.reason != REASON_DONE);
 }
 
@@ -87,13 +142,17 @@ static void check_workload(const struct mesh_snapshot *snapshot, const struct sa
     assert(mesh_snapshot_workload_by_uid(snapshot, workload->uid) == workload);
     check_access(snapshot, workload);
     for (size_t i = 0; i < sample->num_workloads; i++)
-        for (size_t j = 0; j < at_most(sample->workloads[i]->num_ips); j++)
+        for (size_t j = 0; j < at_most(sample->workloads[i]->num_ips); j++) {
             check_decision(snapshot, workload, &sample->workloads[i]->ips[j], 80);
+            check_landing(snapshot, workload, &sample->workloads[i]->ips[j], 80);
+        }
     for (size_t i = 0; i < sample->num_services; i++) {
         const struct mesh_service *service = sample->services[i];
         uint16_t port = service->num_ports > 0 ? service->ports[0].service_port : 80;
-        for (size_t j = 0; j < at_most(service->num_vips); j++)
+        for (size_t j = 0; j < at_most(service->num_vips); j++) {
             check_decision(snapshot, workload, &service->vips[j].ip, port);
+            check_landing(snapshot, workload, &service->vips[j].ip, port);
+        }
     }
 }
 
