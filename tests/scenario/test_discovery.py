@@ -14,7 +14,7 @@ import actors  # noqa: E402
 import fake_xds  # noqa: E402
 import protobuf  # noqa: E402
 import xds_resources  # noqa: E402
-from mesh import CONTROL_NAME, CONTROL_PORT, Mesh  # noqa: E402
+from mesh import CONTROL_NAME, CONTROL_PORT, Mesh, replace_file  # noqa: E402
 from pods import AGENT_UID, Node, require_root, wait_until  # noqa: E402
 from xds_resources import ADDRESS, AUTHORIZATION  # noqa: E402
 
@@ -68,7 +68,7 @@ class Case(unittest.TestCase):
     def stop_agents(self):
         for agent in self.agents:
             if agent.process is not None:
-                agent.stop()
+                self.assertEqual(agent.stop(), 0, agent.process.log())
 
     # --------------------------------------------------------------------------------------- control plane
 
@@ -427,18 +427,33 @@ class Outages(Case):
         """All streams end, and the next ones go as on_stream lets them."""
         before = self.client.metric("remora_xds_stream_ends_total", reason=reason)
         since = len(self.client.process.log())
-        self.xds.on_stream = on_stream
-        self.xds.cut_all()
-        self.metric_grows(before, "remora_xds_stream_ends_total", reason=reason)
-        self.client.process.wait_log(f'"no stream to the control plane".*reason="{reason}" error=".*{message}', since=since)
-        self.works(self.listener)
-        self.assertEqual(self.client.readiness()[0], 200)
+        with self.client.pod.connect(self.server.pod.ipv4, self.listener.port) as live:
+            self.echoes(live)
+            self.xds.on_stream = on_stream
+            self.xds.cut_all()
+            self.metric_grows(before, "remora_xds_stream_ends_total", reason=reason)
+            self.client.process.wait_log(f'"no stream to the control plane".*reason="{reason}" error=".*{message}', since=since)
+            self.echoes(live)
+            self.works(self.listener)
+        for agent in self.agents:
+            self.assertEqual(agent.readiness()[0], 200)
         self.xds.on_stream = None
         self.heals()
 
     def test_it_refuses_the_token(self):
         self.goes_wrong(lambda stream: stream.refuse(fake_xds.UNAUTHENTICATED, "authentication failure"), "refused",
                         "authentication failure")
+
+    def test_it_takes_the_next_token(self):
+        self.xds.on_stream = lambda stream: "old" in stream.headers["authorization"] and stream.refuse(
+            fake_xds.UNAUTHENTICATED, "the token has expired")
+        for agent in self.agents:
+            replace_file(self.mesh.token_file(agent.name), "old", mode=0o600, uid=AGENT_UID)
+        since = len(self.client.process.log())
+        self.xds.cut_all()
+        self.client.process.wait_log('reason="refused" error=".*the token has expired".*likely_cause="is the token', since=since)
+        self.mesh.write_tokens()
+        self.heals()
 
     def test_it_is_not_ready(self):
         self.goes_wrong(lambda stream: stream.refuse(fake_xds.UNAVAILABLE, "server is not ready"), "broken",
