@@ -11,6 +11,7 @@ import http.client
 import os
 import re
 import shutil
+import socket
 import struct
 import sys
 import tempfile
@@ -20,13 +21,14 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "harness"))
 
 from mesh import Mesh  # noqa: E402
-from pods import Node, program, remove, require_root, wait_until  # noqa: E402
+from pods import Node, Timeout, program, remove, require_root, wait_until  # noqa: E402
 
 SECRET = "the-recipe-for-remora-soup"
 VIPS = ("198.19.0.10", "fd00:19::10")
 LOAD_S = 12
 LOAD_CLIENTS = 4
 CERT_TTL = "6s"
+PUSH_S = 5  # how long a written policy may take until it is in force; it takes a fraction of a second
 
 
 class Report:
@@ -161,7 +163,7 @@ def capture_on_wire(mesh, report, frontend, backend):
 
 def build(node, report):
     report.chapter("1. Four pods, a control plane, and an unmodified web server on port 8080 of the backend")
-    mesh = Mesh(node)
+    mesh = Mesh(node, discovery="control-plane")
     frontend, backend, stranger = (mesh.agent(name) for name in ("frontend", "backend", "stranger"))
     outsider = node.pod("outsider")
     mesh.service("backend", VIPS, {80: 8080}, [backend])
@@ -183,6 +185,9 @@ def build(node, report):
     for agent in (frontend, backend, stranger):
         agent.wait_ready()
         report.check(f"{agent.name}: the sidecar is ready, as {agent.identity}", True)
+    clients = mesh.control.wait_log(r'^.*client has come(.|\n)*client has come(.|\n)*client has come.*$').group(0)
+    report.check("each has its certificate and its view of the mesh from the control plane, by its token", True,
+                 "\n".join(line for line in clients.splitlines() if "client has come" in line))
     return mesh, frontend, backend, stranger, outsider
 
 
@@ -219,14 +224,68 @@ def show_refused(report, frontend, backend, stranger):
     report.check("the frontend still gets through", code == 0 and SECRET in body)
 
 
+class Held:
+    """A connection that stays open and says nothing."""
+
+    def __init__(self, pod, ip, port):
+        with pod.entered():
+            self._socket = socket.create_connection((ip, port), timeout=10)
+
+    def ended(self, timeout_s):
+        """How it ended within the time; None: it is still open."""
+        self._socket.settimeout(timeout_s)
+        try:
+            return "ended in order" if not self._socket.recv(1) else None
+        except ConnectionResetError:
+            return "was reset"
+        except TimeoutError:
+            return None
+
+
+def until(predicate):
+    """Seconds until it is true, or None when that does not come about within PUSH_S."""
+    begin = time.monotonic()
+    try:
+        wait_until(predicate, "the change", PUSH_S)
+    except Timeout:
+        return None
+    return time.monotonic() - begin
+
+
+def show_push(report, mesh, frontend, backend, stranger):
+    report.chapter("6. A policy changes while everything runs: the control plane tells the sidecars")
+    mesh.policies.clear()
+    mesh.allow("frontend-and-stranger", "demo", frontend.identity, stranger.identity)
+    mesh.write_local_file()
+    took = until(lambda: curl(stranger.pod, hosted(VIPS[0], 80))[0] == 0)
+    report.check("a policy that lets the stranger in was written to the control plane's directory: it may call", took is not None,
+                 f"{took or PUSH_S:.1f} s later")
+    held = {agent.name: Held(agent.pod, VIPS[0], 80) for agent in (frontend, stranger)}
+    report.check("the stranger, and the frontend, hold a connection open",
+                 not any(connection.ended(0.5) for connection in held.values()))
+    since = len(backend.process.log())
+    mesh.policies.clear()
+    mesh.allow("only-frontend", "demo", frontend.identity)
+    mesh.write_local_file()
+    how = held["stranger"].ended(PUSH_S)
+    report.check("the policy is taken back: the stranger's live connection ends", how is not None, f"it {how or 'is still open'}")
+    report.check("the frontend's stays", held["frontend"].ended(0.5) is None)
+    line = backend.access_log(f"{stranger.identity}.*not_allowed", since=since)
+    report.check("the backend's log says why", True, line)
+    code, body = curl(stranger.pod, hosted(VIPS[0], 80))
+    report.check("and the stranger may not call again", code != 0 and SECRET not in body, body)
+
+
 def show_plaintext(report, mesh, backend, outsider):
-    report.chapter("6. Plaintext from a pod without a sidecar")
+    report.chapter("7. Plaintext from a pod without a sidecar")
     code, body = curl(outsider, hosted(backend.pod.ipv4, 8080))
     report.check("strict (the default): refused", code != 0 and SECRET not in body, body)
     line = backend.access_log("plaintext_refused")
     report.check("the backend's log says why", True, line)
+    loaded = len(mesh.control.log())
     mesh.policies.clear()
     mesh.write_local_file()
+    mesh.control.wait_log("discovery loaded", since=loaded)
     backend.restart(inbound_mode="permissive")
     code, body = curl(outsider, hosted(backend.pod.ipv4, 8080))
     report.check("permissive, and no policy against it: served", code == 0 and SECRET in body, body)
@@ -238,7 +297,7 @@ def serials(agent):
 
 
 def show_rotation(report, frontend, backend):
-    report.chapter(f"7. Certificates that live {CERT_TTL} rotate while {LOAD_CLIENTS} clients make new connections for {LOAD_S} s")
+    report.chapter(f"8. Certificates that live {CERT_TTL} rotate while {LOAD_CLIENTS} clients make new connections for {LOAD_S} s")
     before = {agent.name: len(set(serials(agent))) for agent in (frontend, backend)}
     load = Load(frontend.pod, VIPS[0], 80)
     load.run(LOAD_S)
@@ -283,6 +342,7 @@ def main():
         show_allowed(report, frontend, backend)
         capture_on_wire(mesh, report, frontend, backend)
         show_refused(report, frontend, backend, stranger)
+        show_push(report, mesh, frontend, backend, stranger)
         show_plaintext(report, mesh, backend, outsider)
         show_rotation(report, frontend, backend)
         if options.keep:

@@ -7,8 +7,9 @@
         frontend.pod.run(["curl", f"http://{backend.pod.ipv4}:8080/"])
 
 A Mesh has a pod "control" with remora-controlplane, one token for each agent, and one file of workloads, services and policies
-that all agents read. Agents run as uid 1337 without any capability, behind the rules of remora-init. With cert_source="files"
-there is no control plane: an openssl authority makes the certificates, and they come from files.
+that all agents read; with discovery="control-plane" only the control plane reads it, and tells the agents. Agents run as uid
+1337 without any capability, behind the rules of remora-init. With cert_source="files" there is no control plane: an openssl
+authority makes the certificates, and they come from files.
 """
 
 import json
@@ -66,9 +67,15 @@ class Agent:
         """The command line that every agent of this mesh has."""
         return {
             "pod-name": self.name, "pod-namespace": self.namespace, "service-account": self.service_account,
-            "trust-domain": self.mesh.trust_domain, "local-file": self.mesh.local_file, "access-log": "text",
+            "trust-domain": self.mesh.trust_domain, "access-log": "text", **self.discovery_options(),
             **(self.ca_options() if self.mesh.authority is None else self.file_options()),
         }
+
+    def discovery_options(self):
+        if self.mesh.discovery == "file":
+            return {"local-file": self.mesh.local_file}
+        return {"xds-address": self.mesh.control_address, "xds-server-name": CONTROL_NAME, "xds-root-file": self.mesh.root_file,
+                "token-file": self.mesh.token_file(self.name), "instance-ip": f"{self.pod.ipv4},{self.pod.ipv6}"}
 
     def ca_options(self):
         return {"cert-source": "istio-ca", "ca-address": self.mesh.control_address, "ca-server-name": CONTROL_NAME,
@@ -174,8 +181,9 @@ class Mesh:
     plane.
     """
 
-    def __init__(self, node, trust_domain=TRUST_DOMAIN, cert_source="istio-ca"):
+    def __init__(self, node, trust_domain=TRUST_DOMAIN, cert_source="istio-ca", discovery="file"):
         self.node = node
+        self.discovery = discovery
         self.authority = Authority(node.folder) if cert_source == "files" else None
         self.trust_domain = trust_domain
         self.folder = tempfile.mkdtemp(prefix="mesh-", dir=node.folder)
@@ -189,7 +197,9 @@ class Mesh:
         self.control = None
         self.state_dir = os.path.join(self.folder, "control-state")
         self.root_file = os.path.join(self.state_dir, "root.pem")
-        self.local_file = os.path.join(self.folder, "mesh.yaml")
+        self.discovery_dir = os.path.join(self.folder, "discovery")
+        os.mkdir(self.discovery_dir)
+        self.local_file = os.path.join(self.discovery_dir, "mesh.yaml")
         self.tokens_file = os.path.join(self.folder, "tokens.yaml")
 
     # ------------------------------------------------------------------------------------------------ who is in it
@@ -255,6 +265,8 @@ class Mesh:
     def start_control(self, **options):
         merged = {"listen": f"{self.control_pod.ipv4}:{CONTROL_PORT}", "state-dir": self.state_dir,
                   "tokens-file": self.tokens_file, "server-name": CONTROL_NAME, "trust-domain": self.trust_domain}
+        if self.discovery == "control-plane":
+            merged["discovery-dir"] = self.discovery_dir
         merged.update({name.replace("_", "-"): value for name, value in options.items()})
         argv = [program("remora-controlplane")] + [f"--{name}={value}" for name, value in merged.items()]
         self.control = self.control_pod.start(argv)
