@@ -573,14 +573,26 @@ class Cache(Case):
         self.start(self.client, cache_dir=folder)
         self.works(server)
         self.client.stop()
-        file, = os.listdir(folder)
-        self.assertEqual(os.stat(os.path.join(folder, file)).st_mode & 0o777, 0o600)
+        self.assertIn("discovery", os.listdir(folder))
+        for name in os.listdir(folder):
+            self.assertEqual(os.stat(os.path.join(folder, name)).st_mode & 0o777, 0o600)
         self.xds.__exit__(None, None, None)
         self.start(self.client, cache_dir=folder)
         self.assertEqual(self.client.metric("remora_xds_from_cache"), 1)
         self.works(server)
         self.xds = self.control_plane()
         self.metric_is(0, "remora_xds_from_cache")
+        self.works(server)
+
+    def test_a_cache_that_is_garbled_is_named_and_done_without(self):
+        folder = tempfile.mkdtemp(prefix="remora-cache-", dir="/dev/shm")
+        self.addCleanup(shutil.rmtree, folder)
+        os.chown(folder, AGENT_UID, AGENT_UID)
+        replace_file(os.path.join(folder, "discovery"), "no cache at all", mode=0o600, uid=AGENT_UID)
+        server = self.serve(self.server.pod)
+        self.start(self.server)
+        self.start(self.client, cache_dir=folder)
+        self.client.process.wait_log('"trouble with discovery" error="cache.*discovery')
         self.works(server)
 
 
