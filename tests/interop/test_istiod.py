@@ -10,15 +10,17 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import actors  # noqa: E402
 import istiod as istio  # noqa: E402
-from authority import Authority  # noqa: E402
+from authority import Authority, serial_of  # noqa: E402
 from cluster import Cluster  # noqa: E402
 from istio_mesh import IstioMesh  # noqa: E402
 from load import Load  # noqa: E402
-from pods import Node, require_root, wait_until  # noqa: E402
+from mesh import replace_file  # noqa: E402
+from pods import AGENT_GID, AGENT_UID, Node, program, require_root, wait_until  # noqa: E402
 
 ROTATING_TTL = "10s"  # the least that may be asked for
 ROTATIONS = 3
 AWAY_S = 5
+ROLLOUT_S = 5
 TAKES_EFFECT_S = 15  # istiod gathers changes for 0.1 s and then pushes; an agent that asks anew does so each few seconds
 SECURITY = "security.istio.io/v1"
 
@@ -139,6 +141,27 @@ class Certificates(Case):
         self.client.write_token()
         self.wait_rotations((self.client,), 1)
 
+    def test_certrotate_keeps_files_fresh_for_a_program_that_does_its_own_tls(self):
+        folder = os.path.join(self.node.folder, "legacy")
+        os.mkdir(folder, mode=0o700)
+        os.chown(folder, AGENT_UID, AGENT_GID)
+        self.cluster.service_account("demo", "legacy")
+        replace_file(self.mesh.token_file("legacy"), self.cluster.token("demo", "legacy", istio.AUDIENCE), 0o600, AGENT_UID)
+        process = self.outsider.start(
+            [program("remora-certrotate"), "--identity=spiffe://cluster.local/ns/demo/sa/legacy", f"--cert-ttl={ROTATING_TTL}",
+             f"--ca-address={self.istiod.address}", f"--ca-server-name={istio.SERVER_NAME}",
+             f"--ca-root-file={self.istiod.root_file}", f"--token-file={self.mesh.token_file('legacy')}",
+             f"--output-dir={folder}", "--memory-only=false"], uid=AGENT_UID)
+        self.addCleanup(process.stop)
+        seen = set()
+
+        def look():
+            with contextlib.suppress(FileNotFoundError), open(os.path.join(folder, "tls.crt"), encoding="ascii") as file:
+                seen.add(serial_of(file.read()))
+            return len(seen) > ROTATIONS
+
+        wait_until(look, f"{ROTATIONS} rotations", 60)
+
     def test_a_certificate_of_another_identity_is_not_taken(self):
         self.addCleanup(self.client.write_token)
         since = len(self.client.process.log())
@@ -217,6 +240,28 @@ class Discovery(Case):
         wait_until(lambda: self.works(self.client.pod, vip, 80) and other_server.num_accepted > 0,
                    "the new endpoint to get connections", 60)
 
+    def test_a_rollout_of_a_service_costs_no_connection(self):
+        vip = "198.19.0.11"
+        first, second = self.mesh.agent("rolling-1"), self.mesh.agent("rolling-2")
+        self.cluster.service("demo", "rolling", vip, {80: 8081}, {"app": "rolling-1"})
+        self.cluster.endpoint_slice("demo", "rolling", {80: 8081}, {first.name: first.pod.ipv4})
+        for agent in (first, second):
+            agent.capture()
+            agent.start()
+            self.serve(agent.pod, 8081)
+        self.wait_works(self.client.pod, vip, 80)
+        with Load(self.client.pod, vip, 80) as load:
+            for old, new in ((first, second), (second, first)):
+                self.replace_endpoint("rolling", old, new)
+        self.assert_no_failures(load)
+
+    def replace_endpoint(self, service, old, new):
+        """As a Deployment does: the new pod is ready, then the old one is about to end, and is gone when its grace is over."""
+        self.cluster.patch("v1", "pods", "demo", new.name, {"metadata": {"labels": {"app": "rolling-1"}}})
+        time.sleep(ROLLOUT_S)
+        self.cluster.patch("v1", "pods", "demo", old.name, {"metadata": {"labels": {"app": "nothing"}}})
+        time.sleep(ROLLOUT_S)
+
     def test_what_is_not_in_the_mesh_is_reached_in_clear(self):
         server = self.serve(self.outsider)
         self.assertTrue(self.works(self.client.pod, self.outsider.ipv4, server.port))
@@ -244,6 +289,12 @@ class Discovery(Case):
                 blocked = self.serve(self.server.pod, 9999)
                 self.wait_works(self.client.pod, self.server.pod.ipv4, blocked.port, works=False)
         self.assert_no_failures(load)
+
+
+class WildcardDiscovery(Discovery):
+    """The same with all of the mesh's addresses in every agent."""
+
+    agent_options = {"discovery": "wildcard"}
 
 
 class Policy(Case):
