@@ -51,7 +51,7 @@ static char *tear_down(struct fixture *fixture)
     return text;
 }
 
-static char *scrape(struct fixture *fixture)
+static char *scrape_with(struct fixture *fixture, const struct telemetry_xds *xds)
 {
     static const struct telemetry_outcome outcomes[] = {{"ok", 7}, {"denied", 2}};
     struct telemetry_control control = {
@@ -63,6 +63,7 @@ static char *scrape(struct fixture *fixture)
         .discovery_loads_ok = 3,
         .discovery_loads_failed = 1,
         .num_workloads = 4,
+        .xds = xds,
         .log_lines_dropped = 6,
     };
     struct buf out = {0};
@@ -72,6 +73,11 @@ static char *scrape(struct fixture *fixture)
     buf_done(&out);
     assert_non_null(text);
     return text;
+}
+
+static char *scrape(struct fixture *fixture)
+{
+    return scrape_with(fixture, NULL);
 }
 
 static void assert_line(const char *text, const char *line)
@@ -238,6 +244,51 @@ static void control_threads_part_is_exposed(void **state)
     free(tear_down(&fixture));
 }
 
+static void the_control_planes_part_is_exposed_where_there_is_one(void **state)
+{
+    static const struct telemetry_outcome ends[] = {{"connect", 3}, {"refused", 1}};
+    static const struct telemetry_outcome terminations[] = {{"ConnectionError", 3}};
+    const struct telemetry_xds xds = {
+        .connected = true,
+        .num_nacks = 2,
+        .num_asked = 5,
+        .num_expired = 4,
+        .num_subscribed = 6,
+        .types = {{.name = "address",
+                   .url = "type.example/A",
+                   .num_messages = 7,
+                   .num_bytes = 800,
+                   .num_updates = 9,
+                   .num_rejected = 1,
+                   .num_held = 10}},
+        .num_types = 1,
+        .ends = ends,
+        .num_ends = 2,
+        .terminations = terminations,
+        .num_terminations = 1,
+    };
+    struct fixture fixture;
+    set_up(&fixture, false);
+    char *text = scrape(&fixture);
+    assert_null(strstr(text, "\nremora_xds_connected "));
+    free(text);
+    text = scrape_with(&fixture, &xds);
+    assert_line(text, "remora_xds_connected 1\n");
+    assert_line(text, "remora_xds_subscriptions 6\n");
+    assert_line(text, "remora_xds_nacks_total 2\n");
+    assert_line(text, "remora_xds_asked_total 5\n");
+    assert_line(text, "remora_xds_expired_total 4\n");
+    assert_line(text, "remora_xds_stream_ends_total{reason=\"refused\"} 1\n");
+    assert_line(text, "istio_xds_connection_terminations_total{reason=\"ConnectionError\"} 3\n");
+    assert_line(text, "istio_xds_message_total{url=\"type.example/A\"} 7\n");
+    assert_line(text, "istio_xds_message_bytes_total{url=\"type.example/A\"} 800\n");
+    assert_line(text, "remora_xds_updates_total{type=\"address\"} 9\n");
+    assert_line(text, "remora_xds_rejected_total{type=\"address\"} 1\n");
+    assert_line(text, "remora_xds_resources{type=\"address\"} 10\n");
+    free(text);
+    free(tear_down(&fixture));
+}
+
 static void each_session_has_one_line(void **state)
 {
     struct fixture fixture;
@@ -336,6 +387,7 @@ int main(void)
         cmocka_unit_test(bytes_are_those_of_the_client_on_both_sides),
         cmocka_unit_test(gauges_and_counters_below_sessions),
         cmocka_unit_test(control_threads_part_is_exposed),
+        cmocka_unit_test(the_control_planes_part_is_exposed_where_there_is_one),
         cmocka_unit_test(each_session_has_one_line),
         cmocka_unit_test(flood_of_refused_peers_is_cut_and_counted),
         cmocka_unit_test(scraping_while_workers_count_is_safe),
