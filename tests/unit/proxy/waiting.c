@@ -358,6 +358,33 @@ static void who_is_led_from_name_to_name_is_given_up(void **state)
     tear_down(world);
 }
 
+static bool malloc_fails;
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+    return malloc_fails ? NULL : __real_malloc(size);
+}
+
+static void without_memory_for_a_name_the_session_ends(void **state)
+{
+    struct world *world = set_up(&usual);
+    publish(world, &(struct knows){.me = true});
+    const struct addr somebody = fixture_addr("10.0.0.1:1");
+    struct session *session = session_new(world->proxy, SESSION_INBOUND, &somebody, &somebody);
+    assert_non_null(session);
+    malloc_fails = true;
+    ask_for_another(session);
+    malloc_fails = false;
+    assert_int_equal(proxy_num_sessions(world->proxy), 0);
+    assert_int_equal(world->num_asks, 0);
+    assert_metric(world, "remora_session_ends_total{direction=\"inbound\","
+                         "reason=\"no_memory\"} 1\n");
+    tear_down(world);
+}
+
 /* ------------------------------------------------------------------------------------------------------------ inbound -- */
 
 /* The application is at 127.0.0.1, which has to be the pod's own address. */
@@ -443,6 +470,7 @@ int main(void)
         cmocka_unit_test(a_pod_that_stays_unknown_is_refused),
         cmocka_unit_test(with_no_time_at_all_nothing_waits),
         cmocka_unit_test(who_is_led_from_name_to_name_is_given_up),
+        cmocka_unit_test(without_memory_for_a_name_the_session_ends),
         cmocka_unit_test(inbound_waits_for_this_pod_to_be_known),
         cmocka_unit_test(inbound_waits_for_a_policy_that_has_not_come_yet),
         cmocka_unit_test(a_policy_that_does_not_come_denies),
