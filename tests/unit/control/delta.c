@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "envoy/service/discovery/v3/discovery.pb-c.h"
 #include "recorder.h"
 #include "xds_wire.h"
 
@@ -57,6 +58,61 @@ static void assert_held(const struct world *world, const char *name, bool expect
     }
     assert_non_null(held);
     assert_string_equal(held, version);
+}
+
+/* --------------------------------------------------------------------------------- who we are -- */
+
+typedef Envoy__Service__Discovery__V3__Node Node;
+
+static const char *metadata(const Node *node, const char *name)
+{
+    for (size_t i = 0; i < node->metadata->n_fields; i++) {
+        if (strcmp(node->metadata->fields[i]->key, name) == 0)
+            return node->metadata->fields[i]->value->string_value;
+    }
+    return NULL;
+}
+
+static Node *written(const struct xds_node *node)
+{
+    struct buf bytes = {0};
+    struct err err;
+    assert_int_equal(xds_node_write(&bytes, node, &err), 0);
+    Node *read =
+        envoy__service__discovery__v3__node__unpack(NULL, buf_len(&bytes), buf_head(&bytes));
+    assert_non_null(read);
+    buf_done(&bytes);
+    return read;
+}
+
+static void the_node_says_what_istiod_wants_to_know(void **state)
+{
+    static const struct xds_node_field more[] = {{"MESH_ID", "m"}, {"EMPTY", ""}};
+    const struct xds_node full = {.pod_name = "cart-1",
+                                  .namespace_ = "shop",
+                                  .service_account = "cart",
+                                  .ips = "10.0.0.1,fd00::1",
+                                  .cluster_id = "c1",
+                                  .network = "n1",
+                                  .node_name = "worker",
+                                  .more = more,
+                                  .num_more = 2};
+    static const char *const fields[][2] = {
+        {"NAME", "cart-1"},   {"NAMESPACE", "shop"},   {"SERVICE_ACCOUNT", "cart"},
+        {"CLUSTER_ID", "c1"}, {"NETWORK", "n1"},       {"INSTANCE_IPS", "10.0.0.1,fd00::1"},
+        {"MESH_ID", "m"},     {"NODE_NAME", "worker"},
+    };
+    Node *node = written(&full);
+    assert_string_equal(node->id, "ztunnel~10.0.0.1~cart-1.shop~shop.svc.cluster.local");
+    assert_int_equal(node->metadata->n_fields, 8);
+    for (size_t i = 0; i < 8; i++)
+        assert_string_equal(metadata(node, fields[i][0]), fields[i][1]);
+    envoy__service__discovery__v3__node__free_unpacked(node, NULL);
+
+    node = written(&(struct xds_node){.pod_name = "cart-1", .namespace_ = "shop"});
+    assert_string_equal(node->id, "ztunnel~1.1.1.1~cart-1.shop~shop.svc.cluster.local");
+    assert_int_equal(node->metadata->n_fields, 2);
+    envoy__service__discovery__v3__node__free_unpacked(node, NULL);
 }
 
 /* ---------------------------------------------------------------------------------- wildcard -- */
@@ -634,6 +690,7 @@ static void every_cut_of_an_answer_is_garbage_or_less_of_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_node_says_what_istiod_wants_to_know),
         cmocka_unit_test(everything_comes_and_goes_in_wildcard_mode),
         cmocka_unit_test(only_what_differs_comes_after_a_gap),
         cmocka_unit_test(ten_thousand_come_in_chunks),

@@ -309,10 +309,11 @@ static bool look_up(const struct istiod *istiod, const char *name, struct set *h
 static void enqueue(struct istiod_stream *stream, enum xds_type type, Resource **resources,
                     size_t num_resources, char **removed, size_t num_removed)
 {
-    Response response = ENVOY__SERVICE__DISCOVERY__V3__DELTA_DISCOVERY_RESPONSE__INIT;
+    Response response;
     char *url = strdup(xds_type_url(type));
     char version[] = "model/1";
     struct type_state *state = &stream->types[type];
+    envoy__service__discovery__v3__delta_discovery_response__init(&response);
     snprintf(state->nonce, sizeof(state->nonce), "nonce-%u", ++stream->num_nonces);
     response.system_version_info = version;
     response.type_url = url;

@@ -438,6 +438,7 @@ static void a_token_that_cannot_be_read_is_named_and_waited_for(void **state)
     char path[64];
     snprintf(path, sizeof(path), "/tmp/remora-xds-token-%p", (void *)world);
     world->options.client.token_file = path;
+    world->options.client.cluster_id = "Kubernetes";
     world->options.client.backoff_max_ms = 5;
     istiod_put_workload(world->istiod, "own", "10.0.0.1", NULL);
     world_start(world);
@@ -445,9 +446,16 @@ static void a_token_that_cannot_be_read_is_named_and_waited_for(void **state)
     assert_int_equal(world->last_end, XDS_END_CONNECT);
     assert_non_null(strstr(world->last_err.message, path));
     FILE *file = fopen(path, "w");
-    fputs("token", file);
+    fputs("token\n", file);
     fclose(file);
     world_run(world, has_own);
+    const struct peer_connection *connection = peer_newest(world->peer);
+    assert_string_equal(connection->token, "Bearer token");
+    assert_string_equal(connection->cluster_id, "Kubernetes");
+    assert_string_equal(
+        connection->path,
+        "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources");
+    assert_string_equal(connection->timeout, "");
     remove(path);
 }
 

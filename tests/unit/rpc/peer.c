@@ -41,6 +41,10 @@ static void on_headers(void *owner, struct h2_stream *stream, const struct h2_he
                 ":authority");
     copy_header(connection->timeout, sizeof(connection->timeout), headers, num_headers,
                 "grpc-timeout");
+    copy_header(connection->token, sizeof(connection->token), headers, num_headers,
+                "authorization");
+    copy_header(connection->cluster_id, sizeof(connection->cluster_id), headers, num_headers,
+                "clusterid");
     if (connection->peer->script.on_request != NULL)
         connection->peer->script.on_request(connection);
 }

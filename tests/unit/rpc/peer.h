@@ -27,6 +27,8 @@ struct peer_connection {
     char scheme[16];
     char authority[128];
     char timeout[16];
+    char token[64]; /* of "authorization" */
+    char cluster_id[64];
     unsigned num_streams;
     bool ended;    /* the client's direction of the newest stream */
     bool gone;     /* the newest stream, or the connection */
