@@ -12,11 +12,12 @@ CHUNK = 64 * 1024
 class Server:
     """
     Accepts on a listening socket and runs behave(connection) in a thread for each. Use as a context manager. Attributes:
-    `port`; `num_accepted`; `errors`, what ended connections before their time.
+    `port`, None of a Unix socket; `num_accepted`; `errors`, what ended connections before their time.
     """
 
     def __init__(self, listener, behave):
-        self.port = listener.getsockname()[1]
+        address = listener.getsockname()
+        self.port = address[1] if isinstance(address, tuple) else None
         self.num_accepted = 0
         self.errors = []
         self._listener = listener
