@@ -20,7 +20,6 @@ enum {
     TROUBLE_PER_SECOND = 5,
     TROUBLE_AT_ONCE = 20,
     EXPIRY_WARNING_DAYS = 30,
-    KEEPALIVE_MS = 30 * 1000, /* istiod's */
 };
 
 struct controlplane {
@@ -199,7 +198,7 @@ static int start_server(struct controlplane *controlplane, struct err *err)
         .max_connections = config->max_connections,
         .handshake_timeout_ms = config->handshake_timeout_ms,
         .idle_timeout_ms = config->idle_timeout_ms,
-        .keepalive_ms = KEEPALIVE_MS,
+        .keepalive_ms = config->keepalive_interval_ms,
         .max_age_ms = config->max_connection_age_ms,
         .max_age_grace_ms = config->max_connection_age_grace_ms,
         .methods = controlplane->methods,

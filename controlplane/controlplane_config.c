@@ -144,6 +144,16 @@ static const struct option_spec specs[] = {
      .section = LIMITS,
      .help = "A connection on which no call is finished for this long is ended, unless discovery "
              "streams on it; that one must answer a PING."},
+    {.name = "keepalive-interval",
+     .type = OPTION_DURATION,
+     FIELD(keepalive_interval_ms),
+     .default_value = "30s",
+     .min = 10,
+     .max = HOUR,
+     .section = LIMITS,
+     .help =
+         "A client of discovery that says nothing for this long is sent a PING, and has as long "
+         "again to answer. The default is istiod's."},
     {.name = "max-connection-age",
      .type = OPTION_DURATION,
      FIELD(max_connection_age_ms),

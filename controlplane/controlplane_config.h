@@ -33,6 +33,7 @@ struct controlplane_config {
     uint32_t max_connections;
     uint64_t handshake_timeout_ms;
     uint64_t idle_timeout_ms;
+    uint64_t keepalive_interval_ms;
     uint64_t max_connection_age_ms;
     uint64_t max_connection_age_grace_ms;
 };

@@ -515,6 +515,17 @@ class Test(unittest.TestCase):
         self.write("a.yaml", [workload("a", "10.3.0.1")])
         self.assertEqual(self.names(stream.response()), (["k//Pod/shop/a"], []))
 
+    def test_a_client_that_gives_no_sign_of_life_is_let_go(self):
+        server = self.start(keepalive_interval="100ms")
+        living, _ = self.wildcard(server)
+        self.wildcard(server)  # this one is not read any more: it answers no PING
+        self.assertIsNone(living.response(timeout_s=0.5))
+        failed, = server.entries("connection failed")
+        self.assertIn("no sign of life", failed["error"])
+        self.assertEqual(len(server.entries("client has gone")), 1)
+        self.write("a.yaml", [workload("a", "10.3.0.1")])
+        self.assertEqual(self.names(living.response()), (["k//Pod/shop/a"], []))
+
     def test_an_ending_server_says_so(self):
         server = self.start()
         stream, _ = self.wildcard(server)
