@@ -25,6 +25,8 @@ static const struct mesh_service *find_service(const struct mesh_snapshot *snaps
     char key[MESH_NAME_TEXT_MAX];
     if (gateway->kind == MESH_GATEWAY_HOSTNAME)
         return mesh_snapshot_service(snapshot, mesh_hop_name(gateway, key));
+    if (gateway->kind == MESH_GATEWAY_NONE)
+        return NULL;
     return mesh_snapshot_service_by_vip(snapshot, gateway->network, &gateway->ip, client_namespace);
 }
 
@@ -63,7 +65,7 @@ static enum mesh_hop_state nothing_known(const struct mesh_snapshot *snapshot,
                                          const struct mesh_gateway *gateway)
 {
     char name[MESH_NAME_TEXT_MAX];
-    bool may_ask = mesh_snapshot_is_on_demand(snapshot) &&
+    bool may_ask = gateway->kind != MESH_GATEWAY_NONE && mesh_snapshot_is_on_demand(snapshot) &&
                    mesh_snapshot_answered(snapshot, mesh_hop_name(gateway, name)) == NULL;
     return may_ask ? MESH_HOP_ASK : MESH_HOP_UNKNOWN;
 }

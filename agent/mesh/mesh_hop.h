@@ -23,8 +23,8 @@ struct mesh_hop {
 };
 
 /*
- * Finds the workload behind a gateway that is one (its kind is not NONE), always the same one for the same request. *hop is set
- * when it is FOUND.
+ * Finds the workload behind a gateway, always the same one for the same request. *hop is set when it is FOUND. A gateway that
+ * does not say where it is (its kind is NONE) is UNKNOWN.
  */
 enum mesh_hop_state mesh_hop_find(const struct mesh_snapshot *snapshot,
                                   const struct mesh_request *request,

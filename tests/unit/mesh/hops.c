@@ -121,6 +121,7 @@ static void add_services(struct mesh_builder *builder)
     const struct mesh_weighted_waypoint weighted[] = {{by_hostname("wp", 15008), 1},
                                                       {by_address("", "10.0.0.99"), 0},
                                                       {by_hostname("other", 15008), 3}};
+    const struct mesh_weighted_waypoint nowhere[] = {{{0}, 1}};
     const struct mesh_weighted_waypoint weightless[] = {{by_hostname("other", 15008), 0}};
     const struct mesh_service services[] = {
         {SERVICE("plain", "10.1.0.1")},
@@ -138,6 +139,8 @@ static void add_services(struct mesh_builder *builder)
         {SERVICE("behind-far", "10.1.0.11"), .waypoint = by_hostname("far-wp", 15008)},
         {SERVICE("passed", "10.1.0.12"), .waypoint = by_hostname("wp", 15008),
          .load_balancing = {.mode = MESH_LB_PASSTHROUGH}},
+        {SERVICE("behind-nothing", "10.1.0.13"), .weighted_waypoints = nowhere,
+         .num_weighted_waypoints = 1},
         {SERVICE("far", "10.1.0.20"), SANS(far_san)},
         {SERVICE("far-by-address", "10.1.0.21"), SANS(far_san)},
         {SERVICE("far-alone", "10.1.0.22"), SANS(far_san)},
@@ -491,6 +494,7 @@ static void who_stands_in_between_is_asked_for_before_it_is_given_up(void **stat
         {"10.0.0.5:80", "ask infra/nobody"},
         {"10.1.0.8:80", "ask infra/nobody"},
         {"10.1.0.23:80", "ask infra/nowhere"},
+        {"10.1.0.13:80", "refuse waypoint_unknown: the waypoint \"/\" is not known"},
         {"10.1.0.9:80", "refuse no_healthy_endpoint: the waypoint \"infra/empty\" has no endpoint "
                         "that can be reached"},
         {"10.1.0.3:80", NULL},
