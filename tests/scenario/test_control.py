@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import unittest
 
@@ -193,6 +194,66 @@ class ControlPlane(Case):
         self.works(self.client, self.server)
 
 
+class Cache(Case):
+    """Restarts while the control plane is away: with a cache in memory the agent goes on where it was."""
+
+    def setUp(self):
+        self.cache = tempfile.mkdtemp(prefix="remora-cache-", dir="/dev/shm")
+        os.chown(self.cache, AGENT_UID, AGENT_UID)
+        self.addCleanup(shutil.rmtree, self.cache)
+        self.file = os.path.join(self.cache, "certificate")
+        self.client.restart(cache_dir=self.cache)
+        self.addCleanup(self.client.restart)
+        wait_until(lambda: os.path.exists(self.file), "the cache")
+        self.mesh.control.kill()
+        self.addCleanup(self.bring_back)
+
+    def bring_back(self):
+        self.mesh.control.kill()
+        self.mesh.start_control()
+
+    def test_what_is_cached_is_used_at_once_and_replaced_when_it_can_be(self):
+        status = os.stat(self.file)
+        self.assertEqual((status.st_uid, status.st_mode & 0o7777), (AGENT_UID, 0o600))
+        before = self.serial(self.client)
+        self.client.restart(cache_dir=self.cache)
+        self.client.process.wait_log('"certificate in force".*from="cache"')
+        self.assertEqual(self.serial(self.client), before)
+        self.failure(self.client)
+        self.works(self.client, self.server)
+        self.works(self.server, self.client)
+        since = len(self.client.process.log())
+        self.mesh.start_control()
+        self.client.process.wait_log('"certificate in force".*from="source"', since=since, timeout_s=30)
+        self.assertNotEqual(self.serial(self.client), before)
+        self.works(self.client, self.server)
+
+    def test_what_is_cached_is_judged_and_a_bad_one_is_named(self):
+        with open(self.file, "rb") as file:
+            good = file.read()
+        cases = {
+            "damaged": (good[:-20], 0o600, {}, "damaged"),
+            "readable by others": (good, 0o640, {}, "mode 0640"),
+            "of another identity": (good, 0o600, {"service_account": "other"}, "sa/other"),
+        }
+        for name, (content, mode, options, words) in cases.items():
+            with self.subTest(name):
+                self.client.stop()
+                with open(self.file, "wb") as file:
+                    file.write(content)
+                os.chown(self.file, AGENT_UID, AGENT_UID)
+                os.chmod(self.file, mode)
+                self.client.start(ready=False, cache_dir=self.cache, **options)
+                self.client.process.wait_log(f'"cached certificate ignored".*{words}')
+                self.failure(self.client)
+                self.assertEqual(self.client.readiness()[0], 503)
+
+    def test_without_a_cache_a_restart_waits(self):
+        self.client.restart(ready=False)
+        self.failure(self.client)
+        self.client.wait_not_ready("certificate: none valid")
+
+
 class Credentials(Case):
     """What the agent shows to the control plane, and what it wants to see of it."""
 
@@ -346,6 +407,7 @@ class Misbehaviour(Case):
 
     def test_certificates_that_are_not_ours(self):
         other = new_key()
+        brief = Authority(self.node.folder, "brief", parent=self.authority, life_s=600)
         self.all_are_refused({
             "another identity": (lambda call: call.answer([self.leaf(call, identity=self.server.identity), self.authority.root_pem]),
                                  "rejected", f"{self.server.identity}.*{self.client.identity}|{self.client.identity}.*{self.server.identity}"),
@@ -357,6 +419,10 @@ class Misbehaviour(Case):
             "another root": (lambda call: call.answer([self.leaf(call), self.elsewhere.root_pem]), "rejected", "root|chain|issuer"),
             "another issuer": (lambda call: call.answer([self.leaf(call, self.elsewhere), self.authority.root_pem]),
                                "rejected", "root|chain|issuer"),
+            "a leaf that outlives its issuer": (lambda call: call.answer([self.leaf(call, brief), brief.root_pem, self.authority.root_pem]),
+                                                "rejected", "outlives its issuer"),
+            "roots that are none": (lambda call: call.answer([self.leaf(call), "# nothing yet\n"]), "failed", "the last one has to be the roots"),
+            "an empty root": (lambda call: call.answer([self.leaf(call), ""]), "failed", "the last one has to be the roots"),
             "expired": (lambda call: call.answer([self.leaf(call, start_s=-HOUR_S, life_s=-60), self.authority.root_pem]),
                         "rejected", "expired"),
             "not yet valid": (lambda call: call.answer([self.leaf(call, start_s=HOUR_S, life_s=2 * HOUR_S), self.authority.root_pem]),
