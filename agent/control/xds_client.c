@@ -12,6 +12,8 @@
 
 enum {
     CONNECT_TIMEOUT_MS = 20 * 1000, /* a few addresses, each of which may take 5 s to connect */
+    YOUNG_GOAWAY_MS = 500, /* within which the successor of a stream that is not steady is opened:
+                              well within the 10 s that servers of gRPC leave it */
 };
 
 struct xds_stream {
@@ -271,9 +273,7 @@ static void stream_on_goaway(void *owner)
     stream->is_old = true;
     if (stream != client->present)
         return;
-    if (was_steady(stream))
-        client->num_failures = 0;
-    net_timer_start(client->retry, was_steady(stream) ? 0 : next_delay(client));
+    net_timer_start(client->retry, was_steady(stream) ? 0 : rng_u64() % (YOUNG_GOAWAY_MS + 1));
 }
 
 void xds_client_retry_now(struct xds_client *client)
