@@ -12,6 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import actors  # noqa: E402
 import fake_xds  # noqa: E402
+import hbone  # noqa: E402
 import protobuf  # noqa: E402
 import xds_resources  # noqa: E402
 from mesh import CONTROL_NAME, CONTROL_PORT, Mesh, replace_file  # noqa: E402
@@ -186,6 +187,23 @@ class Start(Case):
             self.waiting(1, self.server, "inbound")
             self.xds.on_stream = None
             self.echoes(connection)
+
+    def test_a_tunnel_that_is_given_up_while_it_waits_is_over(self):
+        server = self.serve(self.server.pod)
+        self.xds.on_stream = lambda stream: stream.refuse(fake_xds.UNAVAILABLE, "server is not ready")
+        self.start(self.server, ready=False, discovery_timeout="60s")
+        self.server.process.wait_log('"certificate in force"')
+        certificate = self.mesh.authority.credentials([f"URI:{self.client.identity}"])
+        context = hbone.client_context(certificate, self.mesh.authority.root_file)
+        with hbone.connect(self.plain, (self.server.pod.ipv4, hbone.PORT), context) as peer:
+            kept, given_up = (peer.connect_to(f"{self.server.pod.ipv4}:{server.port}") for _ in range(2))
+            self.waiting(2, self.server, "inbound")
+            peer.reset(given_up)
+            self.server.access_log('reason="client_gone"')
+            self.waiting(1, self.server, "inbound")
+            self.xds.on_stream = None
+            peer.send(kept, b"at last")
+            self.assertEqual(peer.receive(kept, 7), b"at last")
 
     def test_a_pod_that_the_control_plane_does_not_know_is_not_ready_until_it_does(self):
         self.xds.remove(ADDRESS, self.client.workload["uid"])
