@@ -173,7 +173,7 @@ static const struct xds_delta_handler delta_handler = {
 static void client_on_connected(void *owner)
 {
     struct xds_source *source = owner;
-    memset(source->answered_by_stream, 0, sizeof(source->answered_by_stream));
+    memset(source->settling, 0, sizeof(source->settling));
     source->handler->on_connected(source->owner);
 }
 
@@ -199,9 +199,8 @@ static void client_on_answer(void *owner, const struct xds_delta_answer *answer,
     bool is_urgent = source->answered_now || !source->is_ready;
     count(source, answer, len);
     source->answered_now = false;
-    source->answered_at_ms = clock_mono_ms();
     if (answer->known)
-        source->answered_by_stream[answer->type] = true;
+        source->settling[answer->type].is_answered = true;
     if (is_complete(source))
         source->from_cache = false;
     if (xds_mesh_is_changed(&source->mesh) || !source->is_ready)

@@ -12,10 +12,17 @@ enum {
     XDS_SOURCE_UPKEEP_MS = 1000,   /* how often what is due is looked for; more often for tests */
     XDS_SOURCE_DISTURBED_MS = 100, /* a service that has lost an endpoint is asked for after this */
     XDS_SOURCE_RESTLESS_MS = 60 * 1000, /* and is expected to change on for this long */
-    XDS_SOURCE_SETTLED_MS = 10 * 1000,  /* without an answer: what was to come has come */
+    XDS_SOURCE_SETTLED_MS = 10 * 1000,  /* after which what was to come has come */
     XDS_SOURCE_START_OVER_MS = 1000,    /* after memory was out */
     XDS_SOURCE_CACHE_WAIT_MS = 2000,    /* for a server, before the cache is believed */
     XDS_SOURCE_CACHE_WRITE_MS = 5000,   /* from a change to its being written */
+};
+
+/* The present stream's confirming of what was held before it. */
+struct xds_source_settling {
+    bool is_answered;
+    size_t num_unconfirmed;
+    uint64_t since_ms; /* monotonic: the number has been the same */
 };
 
 struct xds_source {
@@ -43,8 +50,7 @@ struct xds_source {
     struct net_timer *upkeep;
     uint64_t upkeep_at_ms;
     bool sweep_due;
-    uint64_t answered_at_ms; /* monotonic */
-    bool answered_by_stream[XDS_NUM_TYPES];
+    struct xds_source_settling settling[XDS_NUM_TYPES];
 
     struct xds_cache *cache; /* NULL: there is none */
     struct net_timer *cache_timer;

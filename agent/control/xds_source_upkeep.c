@@ -144,16 +144,26 @@ static void sweep(struct xds_source *source)
 
 /* -------------------------------------------------------------------------------------- settling -- */
 
+/* Whether the unconfirmed have not become fewer for a while: other answers may pour in for ever. */
+static bool is_settled(struct xds_source *source, enum xds_type type)
+{
+    struct xds_source_settling *settling = &source->settling[type];
+    size_t num = xds_delta_num_unconfirmed(source->delta, type);
+    uint64_t now_ms = clock_mono_ms();
+    if (num != settling->num_unconfirmed || !settling->is_answered) {
+        settling->num_unconfirmed = num;
+        settling->since_ms = now_ms;
+    }
+    return num > 0 && settling->is_answered && now_ms - settling->since_ms >= XDS_SOURCE_SETTLED_MS;
+}
+
 /* What a new stream could not be told about and did not bring is gone. */
 static void settle(struct xds_source *source)
 {
-    if (clock_mono_ms() - source->answered_at_ms < XDS_SOURCE_SETTLED_MS)
-        return;
     for (int i = 0; i < XDS_NUM_TYPES; i++) {
-        enum xds_type type = (enum xds_type)i;
-        if (!source->answered_by_stream[i] || xds_delta_num_unconfirmed(source->delta, type) == 0)
+        if (!is_settled(source, (enum xds_type)i))
             continue;
-        xds_delta_remove_unconfirmed(source->delta, type);
+        xds_delta_remove_unconfirmed(source->delta, (enum xds_type)i);
         xds_source_publish_in(source, source->coalesce_ms);
     }
 }
