@@ -30,6 +30,7 @@ void control_fixture_write(const char *path, const char *text)
 static void set_config(struct control_fixture *fixture)
 {
     fixture->config = (struct controlplane_config){
+        .discovery_dir = "",
         .server_name = "controlplane.test",
         .state_dir = fixture->state_dir,
         .tokens_file = fixture->tokens_file,
