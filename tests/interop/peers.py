@@ -2,7 +2,7 @@
 
 import os
 
-FOLDER = os.environ.get("REMORA_INTEROP_DIR") or os.path.expanduser("~/.cache/remora-interop")
+FOLDER = os.environ.get("REMORA_INTEROP_DIR") or "/var/cache/remora-interop"
 PROGRAMS = os.path.join(FOLDER, "bin")
 ISTIO_DEFINITIONS = os.path.join(FOLDER, "istio-definitions.yaml")
 

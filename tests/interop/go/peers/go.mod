@@ -1,4 +1,4 @@
-// Peers that are not ours: what go-spiffe, gRPC and HTTP/2 for Go make of the standards.
+// Peers that are not ours: what go-spiffe and HTTP/2 for Go make of the standards.
 module remora.test/interop/peers
 
 go 1.26.0
@@ -6,7 +6,6 @@ go 1.26.0
 require (
 	github.com/spiffe/go-spiffe/v2 v2.9.0
 	golang.org/x/net v0.48.0
-	google.golang.org/grpc v1.79.3
 )
 
 require (
@@ -15,5 +14,6 @@ require (
 	golang.org/x/sys v0.39.0 // indirect
 	golang.org/x/text v0.32.0 // indirect
 	google.golang.org/genproto/googleapis/rpc v0.0.0-20251202230838-ff82c1b0f217 // indirect
+	google.golang.org/grpc v1.79.3 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
