@@ -100,7 +100,7 @@ static void on_expired(struct certificates *certificates)
     readiness_set_pending(certificates->options.readiness, certificates->condition,
                           "the last one has expired, and no new one could be had", NULL);
     LOG_ERROR("agent", "certificate expired and no successor: new tunnels are refused",
-              LOG_S("identity", certificates->id.uri));
+              LOG_S("identity", rotation_identity_uri(certificates->rotation)));
     certificates->options.on_context(certificates->options.owner, NULL);
 }
 

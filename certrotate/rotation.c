@@ -155,6 +155,11 @@ struct identity *rotation_identity(const struct rotation *rotation)
     return rotation->identity;
 }
 
+const char *rotation_identity_uri(const struct rotation *rotation)
+{
+    return rotation->identity_uri;
+}
+
 void rotation_fetch_now(struct rotation *rotation)
 {
     /* While an attempt runs the wish is kept: it may have read what has just been replaced. */

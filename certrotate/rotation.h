@@ -122,6 +122,10 @@ void rotation_set_extras(struct rotation *rotation, const struct trust_extras *e
 /* The identity that is published, lent until the next callback; NULL: none. */
 struct identity *rotation_identity(const struct rotation *rotation);
 
+/* The SPIFFE ID that it keeps to, lent: the one that it was told, else its first certificate's; NULL
+ * before that. */
+const char *rotation_identity_uri(const struct rotation *rotation);
+
 /* Of what is trusted beside our own domain's roots, the part that the source brought; lent until the
  * next callback. */
 const struct trust_extras *rotation_brought(const struct rotation *rotation);

@@ -28,15 +28,21 @@ int64_t rotation_plan_renew_at_ms(int64_t now_ms, int64_t not_before_ms, int64_t
     return max_ms(at_ms, now_ms + ROTATION_RETRY_FIRST_MS);
 }
 
-uint64_t rotation_plan_retry_ms(unsigned num_failures, int64_t held_until_ms, int64_t now_ms,
+/* notAfter has whole seconds and is itself still inside (RFC 5280, 4.1.2.5). */
+static int64_t end_ms(int64_t not_after_ms)
+{
+    return not_after_ms + 1000;
+}
+
+uint64_t rotation_plan_retry_ms(unsigned num_failures, int64_t not_after_ms, int64_t now_ms,
                                 uint64_t random)
 {
     int64_t wait_ms = ROTATION_RETRY_FIRST_MS;
     for (unsigned i = 1; i < num_failures && wait_ms < ROTATION_RETRY_MAX_MS; i++)
         wait_ms *= 2;
     wait_ms = min_ms(wait_ms, ROTATION_RETRY_MAX_MS);
-    if (held_until_ms > now_ms)
-        wait_ms = min_ms(wait_ms, (held_until_ms - now_ms) / 2);
+    if (end_ms(not_after_ms) > now_ms)
+        wait_ms = min_ms(wait_ms, (end_ms(not_after_ms) - now_ms) / 2);
     /* The jitter comes last: a shared expiry would otherwise bring agents back in step. */
     wait_ms += jitter(wait_ms / 100 * ROTATION_RETRY_JITTER_PERCENT, random);
     return (uint64_t)max_ms(wait_ms, ROTATION_RETRY_FIRST_MS / 2);
@@ -61,12 +67,6 @@ static bool may_fetch_now(const struct rotation_view *view)
     return view->retry_at_ms == 0 || view->now_ms >= view->retry_at_ms || is_clock_back(view);
 }
 
-/* notAfter has whole seconds and is itself still inside (RFC 5280, 4.1.2.5). */
-static int64_t end_ms(const struct rotation_view *view)
-{
-    return view->not_after_ms + 1000;
-}
-
 /* Until the next of the moments that matter. */
 static uint64_t time_to_wait(const struct rotation_view *view)
 {
@@ -76,13 +76,13 @@ static uint64_t time_to_wait(const struct rotation_view *view)
     else if (!view->is_fetching && view->renew_at_ms != 0)
         next_ms = min_ms(next_ms, view->renew_at_ms);
     if (view->not_after_ms != 0)
-        next_ms = min_ms(next_ms, end_ms(view));
+        next_ms = min_ms(next_ms, end_ms(view->not_after_ms));
     return (uint64_t)max_ms(next_ms - view->now_ms, 1);
 }
 
 struct rotation_step rotation_plan_next(const struct rotation_view *view)
 {
-    if (view->not_after_ms != 0 && view->now_ms >= end_ms(view))
+    if (view->not_after_ms != 0 && view->now_ms >= end_ms(view->not_after_ms))
         return (struct rotation_step){.action = ROTATION_DROP};
     if (!view->is_fetching && is_renewal_wanted(view) && may_fetch_now(view))
         return (struct rotation_step){.action = ROTATION_RENEW};

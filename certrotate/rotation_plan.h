@@ -32,11 +32,11 @@ int64_t rotation_plan_renew_at_ms(int64_t now_ms, int64_t not_before_ms, int64_t
 
 /*
  * How long to wait after failure number `num_failures` in a row (1 for the first): doubling from
- * ROTATION_RETRY_FIRST_MS to ROTATION_RETRY_MAX_MS, and while a certificate is held (held_until_ms
- * > now_ms; 0: none is) never more than half of what is left of it, so that its last minutes see
- * several attempts; with jitter, and at least half of ROTATION_RETRY_FIRST_MS.
+ * ROTATION_RETRY_FIRST_MS to ROTATION_RETRY_MAX_MS, and while a certificate is held (not_after_ms;
+ * 0: none is) never more than half of what is left of it, so that its last minutes see several
+ * attempts; with jitter, and at least half of ROTATION_RETRY_FIRST_MS.
  */
-uint64_t rotation_plan_retry_ms(unsigned num_failures, int64_t held_until_ms, int64_t now_ms,
+uint64_t rotation_plan_retry_ms(unsigned num_failures, int64_t not_after_ms, int64_t now_ms,
                                 uint64_t random);
 
 enum rotation_action {

@@ -65,11 +65,13 @@ static void retries_double_to_their_maximum_for_ever(void **state)
 static void retries_come_faster_when_the_end_is_near(void **state)
 {
     const uint64_t no_jitter_of_10_s = 2 * S;
-    assert_int_equal(rotation_plan_retry_ms(9, T + 20 * S, T, no_jitter_of_10_s), 10 * S);
-    assert_true(rotation_plan_retry_ms(9, T + 20 * S, T, 7777777) <= 12 * S);
+    assert_int_equal(rotation_plan_retry_ms(9, T + 19 * S, T, no_jitter_of_10_s), 10 * S);
+    assert_true(rotation_plan_retry_ms(9, T + 19 * S, T, 7777777) <= 12 * S);
     assert_int_equal(rotation_plan_retry_ms(9, T + 1, T, 0), 500);
+    /* It is still good in the second that notAfter names. */
+    assert_int_equal(rotation_plan_retry_ms(9, T - 999, T, 0), 500);
     /* What has ended does not hurry anybody. */
-    assert_int_equal(rotation_plan_retry_ms(9, T - 1, T, 30 * S), 150 * S);
+    assert_int_equal(rotation_plan_retry_ms(9, T - 1 * S, T, 30 * S), 150 * S);
     assert_int_equal(rotation_plan_retry_ms(1, T + 24 * (int64_t)HOUR, T, 200), 1 * S);
 }
 

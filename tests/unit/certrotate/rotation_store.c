@@ -88,11 +88,14 @@ static void the_first_identity_of_a_store_is_kept_to(void **state)
     struct cert_built *ours = cert_builder_leaf(world->root, WORLD_ID);
     struct cert_built *other = cert_builder_leaf(world->root, "spiffe://td/ns/a/sa/other");
     world_open(world, false, NULL);
+    assert_null(rotation_identity_uri(world->rotation));
     world_run_to_fetch(world);
     answer_leaf(world, ours);
+    assert_string_equal(rotation_identity_uri(world->rotation), WORLD_ID);
     world->source->base.on_changed(world->source->base.owner);
     world_run_to_fetch(world);
     answer_leaf(world, other);
+    assert_string_equal(rotation_identity_uri(world->rotation), WORLD_ID);
     assert_int_equal(world->num_identities, 1);
     assert_non_null(strstr(world->last_err.message, "we are 'spiffe://td/ns/a/sa/b'"));
     cert_builder_free(ours);
