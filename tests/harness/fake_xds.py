@@ -176,7 +176,7 @@ class Connection:
                 self.flush()
 
     def _receive(self):
-        """What has come. One thread at a time may use a TLS connection, so that nobody waits for the client with the lock held."""
+        """What has come. Only one thread at a time may use a TLS connection: the client is waited for without the lock."""
         if not self._tls.pending():
             select.select([self._tls], [], [])
         with self.lock:

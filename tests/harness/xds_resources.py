@@ -1,5 +1,5 @@
-"""Workloads, services and policies as the control plane sends them (istio.workload.Address, istio.security.Authorization), made out
-of the dictionaries that the local file has."""
+"""Workloads, services and policies as the control plane sends them (istio.workload.Address, istio.security.Authorization), made
+out of the dictionaries that the local file has."""
 
 import hashlib
 import ipaddress
@@ -60,8 +60,7 @@ def service(entry):
 
 
 def policy(entry):
-    rules = [b"".join(repeated(1, [repeated(2, [_match(match) for match in clause]) for clause in rule])
-                      for rule in [rule]) for rule in entry["rules"]]
+    rules = [repeated(1, [repeated(2, [_match(match) for match in clause]) for clause in rule]) for rule in entry["rules"]]
     body = (field(1, entry["name"]) + field(2, entry["namespace"]) + field(3, _SCOPES[entry["scope"]])
             + field(4, _ACTIONS[entry["action"]]) + repeated(5, rules) + field(6, int(entry["dryRun"])))
     return Resource(AUTHORIZATION, f"{entry['namespace']}/{entry['name']}", body)
