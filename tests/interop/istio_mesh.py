@@ -37,14 +37,16 @@ class IstioMesh(Mesh):
         self.cluster.service_account(namespace, service_account or name)
         return self.adopt(self.node.pod(name), namespace, service_account)
 
-    def adopt(self, pod, namespace="demo", service_account=None):
-        """The same of a pod and a service account that are there already."""
+    def adopt(self, pod, namespace="demo", service_account=None, name=None):
+        """The same in a network namespace, and with a service account, that are there already; its name is the former's else."""
         agent = IstioAgent(self, pod, namespace, service_account or pod.name)
-        self.agents[pod.name] = agent
+        agent.name = name or pod.name
+        self.agents[agent.name] = agent
         agent.write_token()
-        self.run(pod, namespace, agent.service_account, istio.CAPTURED)
+        self.run(pod, namespace, agent.service_account, istio.CAPTURED, agent.name)
         return agent
 
-    def run(self, pod, namespace, service_account, annotations=None):
+    def run(self, pod, namespace, service_account, annotations=None, name=None):
         """Makes a pod known to the cluster; its label `app` is its name."""
-        self.cluster.run_pod(namespace, pod.name, service_account, [pod.ipv4, pod.ipv6], {"app": pod.name}, annotations)
+        name = name or pod.name
+        self.cluster.run_pod(namespace, name, service_account, [pod.ipv4, pod.ipv6], {"app": name}, annotations)

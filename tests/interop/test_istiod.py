@@ -277,6 +277,20 @@ class Discovery(Case):
         self.wait_works(self.client.pod, late.ipv4, server.port)
         self.wait_tunnelled(self.client, agent, server.port)
 
+    def test_an_address_that_changes_hands_is_found_again(self):
+        first = self.mesh.agent("tenant")
+        first.capture()
+        first.start()
+        server = self.serve(first.pod)
+        self.wait_works(self.client.pod, first.pod.ipv4, server.port)
+        self.cluster.delete("v1", "pods", "demo", first.name)
+        first.stop()
+        self.cluster.service_account("demo", "next-tenant")
+        second = self.mesh.adopt(first.pod, service_account="next-tenant", name="next-tenant")
+        second.start()
+        self.wait_works(self.client.pod, second.pod.ipv4, server.port)
+        self.wait_tunnelled(self.client, second, server.port)
+
     def test_istiod_may_be_away_and_what_changed_meanwhile_is_learnt(self):
         server = self.serve(self.server.pod)
         with Load(self.client.pod, self.server.pod.ipv4, server.port) as load:
