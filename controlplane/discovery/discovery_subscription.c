@@ -92,6 +92,8 @@ int discovery_subscription_request(struct discovery_subscription *subscription,
     bool is_first = !subscription->active;
     subscription->active = true;
     read_wildcard(subscription, request, is_first);
+    if (!subscription->wildcard && request->num_held > DISCOVERY_HELD_MAX)
+        return err_set(err, ERR_LIMIT, "more than %d resources are held", DISCOVERY_HELD_MAX);
     if (is_first) {
         subscription->changed = true;
         subscription->owes_answer = true;

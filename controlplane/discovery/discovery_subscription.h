@@ -18,6 +18,7 @@
 
 enum {
     DISCOVERY_NAMES_MAX = 65536, /* that a client may ask for; who talks to more wants everything */
+    DISCOVERY_HELD_MAX = 4 * DISCOVERY_NAMES_MAX, /* that it may say it holds: with endpoints */
 };
 
 struct discovery_subscription {

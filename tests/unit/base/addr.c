@@ -304,6 +304,44 @@ static void cidr_contains_its_addresses_only(void **state)
     }
 }
 
+static void cidr_from_bytes_clears_host_bits_and_refuses_what_is_none(void **state)
+{
+    static const uint8_t v6[16] = {0xfd, 0, 0xff, [15] = 1};
+    static const uint8_t mapped[16] = {[10] = 0xff, 0xff, 10, 1, 2, 3};
+    static const struct {
+        const uint8_t *bytes;
+        size_t len;
+        uint32_t prefix_len;
+        const char *expected; /* NULL: refused */
+    } cases[] = {
+        {mapped + 12, 4, 8, "10.0.0.0/8"},
+        {mapped + 12, 4, 32, "10.1.2.3/32"},
+        {mapped + 12, 4, 0, "0.0.0.0/0"},
+        {mapped + 12, 4, 33, NULL},
+        {mapped + 12, 4, UINT32_MAX, NULL},
+        {mapped + 12, 3, 8, NULL},
+        {v6, 16, 17, "fd00:8000::/17"},
+        {v6, 16, 128, "fd00:ff00::1/128"},
+        {v6, 16, 129, NULL},
+        {mapped, 16, 104, "10.0.0.0/8"},
+        {mapped, 16, 95, NULL},
+        {v6, 0, 0, NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct cidr cidr;
+        struct err err = {0};
+        char text[ADDR_TEXT_MAX];
+        int result =
+            cidr_from_bytes(&cidr, cases[i].bytes, cases[i].len, cases[i].prefix_len, &err);
+        assert_int_equal(result, cases[i].expected == NULL ? -1 : 0);
+        if (cases[i].expected != NULL)
+            assert_string_equal(cidr_format(&cidr, text), cases[i].expected);
+        else
+            assert_int_equal(err.kind, ERR_INVALID);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -323,6 +361,7 @@ int main(void)
         cmocka_unit_test(cidr_with_host_bits_names_the_network),
         cmocka_unit_test(cidr_around_an_address_is_its_network),
         cmocka_unit_test(cidr_contains_its_addresses_only),
+        cmocka_unit_test(cidr_from_bytes_clears_host_bits_and_refuses_what_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,10 +52,35 @@ static void reads_the_shortest_form_and_nothing_else(void **state)
     }
 }
 
+static void text_is_utf_8_without_a_nul(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t len;
+        bool expected;
+    } cases[] = {
+        {"", 0, true},
+        {"abc", 3, true},
+        {"\xc3\xa4\xf0\x9f\x90\x9f", 6, true},
+        {"a\0b", 3, false},
+        {"\0", 1, false},
+        {"\xc3\xa4", 1, false}, /* the end cuts a character */
+        {"ab\xf0\x9f\x90\x9f", 5, false},
+        {"\x80", 1, false},
+        {"\xed\xa0\x80", 3, false},
+        {"ab\xff", 3, false},
+        {"ab\xff", 2, true},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        assert_int_equal(utf8_is_text(cases[i].bytes, cases[i].len), cases[i].expected);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_the_shortest_form_and_nothing_else),
+        cmocka_unit_test(text_is_utf_8_without_a_nul),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

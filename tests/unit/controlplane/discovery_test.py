@@ -312,6 +312,33 @@ class Test(unittest.TestCase):
         self.write("bad.yaml", text="{}")
         self.wildcard(self.start())
 
+    def test_a_directory_that_is_away_changes_nothing(self):
+        server = self.start()
+        stream, _ = self.wildcard(server)
+        os.rename(self.dir, self.dir + ".away")
+        refused, = server.entries("changed discovery refused; what was before stays in force")
+        self.assertIn("No such file", refused["error"])
+        os.rename(self.dir + ".away", self.dir)
+        self.write("a.yaml", [workload("a", "10.3.0.1")])
+        self.assertEqual(self.names(stream.response()), (["k//Pod/shop/a"], []))
+
+    def test_a_directory_that_is_swapped_as_kubernetes_does_is_read_again(self):
+        def write(folder, *workloads):
+            os.mkdir(os.path.join(self.dir, folder))
+            with open(os.path.join(self.dir, folder, "mesh.yaml"), "w", encoding="utf-8") as file:
+                json.dump({"workloads": workloads}, file)
+
+        os.unlink(os.path.join(self.dir, "mesh.yaml"))
+        write("..1", workload("a", "10.3.0.1"))
+        os.symlink("..1", os.path.join(self.dir, "..data"))
+        os.symlink("..data/mesh.yaml", os.path.join(self.dir, "mesh.yaml"))
+        stream, response = self.wildcard(self.start())
+        self.assertEqual(self.names(response), (["k//Pod/shop/a"], []))
+        write("..2", workload("b", "10.3.0.2"))
+        os.symlink("..2", os.path.join(self.dir, "..data_tmp"))
+        os.rename(os.path.join(self.dir, "..data_tmp"), os.path.join(self.dir, "..data"))
+        self.assertEqual(self.names(stream.response()), (["k//Pod/shop/b"], ["k//Pod/shop/a"]))
+
     # ----------------------------------------------------------------------------------------------- on demand
 
     def test_on_demand_names_are_answered_and_watched(self):
