@@ -169,17 +169,21 @@ static int check_counts(const X509SVIDResponse *message, struct err *err)
     return message->n_svids > 0 ? 0 : err_set(err, ERR_PROTOCOL, "it brings no identity at all");
 }
 
-static int read_message(struct workload_messages_answer *answer, const uint8_t *bytes, size_t len,
-                        struct err *err)
+static const X509SVIDResponse *read_message(struct protobuf_memory *memory, const uint8_t *bytes,
+                                            size_t len, struct err *err)
 {
-    if (len > WORKLOAD_MESSAGES_MAX)
-        return err_set(err, ERR_LIMIT, "its message has %zu bytes; at most %d are taken", len,
-                       WORKLOAD_MESSAGES_MAX);
-    answer->message =
-        protobuf_read(answer->memory, &x509_svidresponse__descriptor, bytes, len, err);
-    if (answer->message == NULL)
-        return err_prefix(err, "its message is not an X509SVIDResponse");
-    return check_counts(answer->message, err);
+    if (len > WORKLOAD_MESSAGES_MAX) {
+        err_set(err, ERR_LIMIT, "its message has %zu bytes; at most %d are taken", len,
+                WORKLOAD_MESSAGES_MAX);
+        return NULL;
+    }
+    const X509SVIDResponse *message =
+        protobuf_read(memory, &x509_svidresponse__descriptor, bytes, len, err);
+    if (message == NULL) {
+        err_prefix(err, "its message is not an X509SVIDResponse");
+        return NULL;
+    }
+    return check_counts(message, err) < 0 ? NULL : message;
 }
 
 static int take_all(struct workload_messages_answer *answer,
@@ -205,7 +209,8 @@ workload_messages_read_answer(const uint8_t *bytes, size_t len,
         err_set(err, ERR_NOMEM, "out of memory");
         goto fail;
     }
-    if (read_message(answer, bytes, len, err) < 0 || take_all(answer, choice, err) < 0)
+    answer->message = read_message(answer->memory, bytes, len, err);
+    if (answer->message == NULL || take_all(answer, choice, err) < 0)
         goto fail;
     return answer;
 

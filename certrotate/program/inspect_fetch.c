@@ -14,7 +14,8 @@
 
 #include "addr.h"
 
-static const uint8_t ALPN_H2[] = {2, 'h', '2'};
+/* The mesh speaks h2 and nothing else; a server that is not of it is often as strict about http/1.1. */
+static const uint8_t ALPN[] = "\x02h2\x08http/1.1";
 
 /* ------------------------------------------------------------------------------------ connecting -- */
 
@@ -84,7 +85,7 @@ static SSL *make_ssl(SSL_CTX *context, int fd, const char *server_name)
     SSL *ssl = SSL_new(context);
     /* SSL_set_alpn_protos returns 0 for success. */
     if (ssl != NULL && SSL_set_fd(ssl, fd) &&
-        SSL_set_alpn_protos(ssl, ALPN_H2, sizeof(ALPN_H2)) == 0 &&
+        SSL_set_alpn_protos(ssl, ALPN, sizeof(ALPN) - 1) == 0 &&
         (server_name[0] == '\0' || SSL_set_tlsext_host_name(ssl, server_name)))
         return ssl;
     SSL_free(ssl);
