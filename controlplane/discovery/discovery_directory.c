@@ -174,8 +174,8 @@ static void replace_files(struct look *look)
 static int read_files(struct discovery_directory *directory, bool *changed, struct err *mistake,
                       struct err *err)
 {
-    struct dirent **entries;
-    size_t num;
+    struct dirent **entries = NULL;
+    size_t num = 0;
     if (list(directory, &entries, &num, err) < 0)
         return -1;
     struct look look = {.directory = directory,
