@@ -218,6 +218,7 @@ static bool use(struct taking *taking, struct xds_name *name, const struct envel
     const struct xds_resource resource = {.type = taking->answer->type,
                                           .name = name->text,
                                           .version = envelope->version,
+                                          .is_held = name->version != NULL,
                                           .bytes = envelope->body,
                                           .len = envelope->body_len};
     struct err err = {0};
@@ -225,16 +226,18 @@ static bool use(struct taking *taking, struct xds_name *name, const struct envel
         reject(taking, name->text, "there are too many resources");
         return false;
     }
-    if (delta->handler->on_resource(delta->owner, &resource, &err) < 0) {
+    int used = delta->handler->on_resource(delta->owner, &resource, &err);
+    if (used != 0) {
         taking->out_of_memory = taking->out_of_memory || err.kind == ERR_NOMEM;
         reject(taking, name->text, err.message);
-        return false;
     }
-    if (xds_names_set_version(names, name, envelope->version) < 0) {
+    if (used < 0)
+        return false;
+    if (xds_names_set_version(names, name, used == 0 ? envelope->version : "") < 0) {
         taking->out_of_memory = true;
         return false;
     }
-    taking->answer->num_changed++;
+    taking->answer->num_changed += used == 0;
     return true;
 }
 

@@ -55,6 +55,7 @@ struct xds_resource {
     enum xds_type type;
     const char *name;     /* valid UTF-8 without control characters, 1 to XDS_NAME_MAX bytes */
     const char *version;  /* may be "" */
+    bool is_held;         /* in another version */
     const uint8_t *bytes; /* of the message that the type is */
     size_t len;
 };
@@ -65,7 +66,8 @@ struct xds_delta_handler {
     /*
      * New, or changed: a resource that is held already in this version is not told again. 0; or -1
      * with *err, the reason why it cannot be used: it is then rejected, and what was held by that
-     * name before stays held.
+     * name before stays held. Or 1 with *err: it is rejected, but the owner has put something in its
+     * place, so that its name counts as held, in no version, and its removal is told.
      */
     int (*on_resource)(void *owner, const struct xds_resource *resource, struct err *err);
     /* What is held by this name is no more. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "wds.h"
+#include "xds_stand_in.h"
 
 void xds_mesh_init(struct xds_mesh *mesh, bool on_demand)
 {
@@ -60,6 +61,18 @@ static int put_decoded(struct xds_mesh *mesh, const struct wds_object *object, c
     return put_object(builder, object, name, err);
 }
 
+/* Only where nothing is in force by that name. */
+static bool put_stand_in(struct xds_mesh *mesh, const struct xds_resource *resource)
+{
+    struct xds_stand_in stand_in;
+    struct mesh_builder *builder = change(mesh);
+    struct err ignored;
+    if (resource->type != XDS_AUTHORIZATION || resource->is_held || builder == NULL ||
+        !xds_stand_in_for(resource, &stand_in))
+        return false;
+    return mesh_builder_put_policy(builder, &stand_in.policy, &ignored) == 0;
+}
+
 int xds_mesh_put(struct xds_mesh *mesh, const struct xds_resource *resource, struct err *err)
 {
     struct wds_object *object = resource->type == XDS_ADDRESS
@@ -67,9 +80,13 @@ int xds_mesh_put(struct xds_mesh *mesh, const struct xds_resource *resource, str
                                     : wds_decode_authorization(resource->bytes, resource->len, err);
     int result = object == NULL ? -1 : put_decoded(mesh, object, resource->name, err);
     wds_object_free(object);
-    if (result < 0 && err->kind == ERR_NOMEM)
+    if (result == 0)
+        return 0;
+    if (err->kind == ERR_NOMEM)
         mesh->failed = true;
-    return result;
+    else if (put_stand_in(mesh, resource))
+        return 1;
+    return -1;
 }
 
 void xds_mesh_remove(struct xds_mesh *mesh, enum xds_type type, const char *name)

@@ -24,7 +24,10 @@ struct xds_mesh {
 void xds_mesh_init(struct xds_mesh *mesh, bool on_demand);
 void xds_mesh_done(struct xds_mesh *mesh);
 
-/* Decodes a resource and puts it. 0, or -1 with the reason for a NACK; ERR_NOMEM sets failed, too. */
+/*
+ * Decodes a resource and puts it. 0; or -1 with the reason for a NACK; or 1 with the reason, and the
+ * policy's stand-in is put. ERR_NOMEM sets failed, too.
+ */
 int xds_mesh_put(struct xds_mesh *mesh, const struct xds_resource *resource, struct err *err);
 
 /* What has this name is no more. */

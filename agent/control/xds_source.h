@@ -19,7 +19,8 @@
  * What cannot be used is rejected with a NACK, while the good resources of the same answer apply,
  * and what was held by its name stays. A policy with a pattern, an address or a condition that is
  * not understood is rejected as a whole (wds.h): to leave out what it says would permit more than it
- * does. One that has never been understood is not there; workloads that list it deny (mesh).
+ * does. Where there is no earlier version of it, one of its name and scope that permits nothing
+ * stands in (xds_stand_in.h).
  */
 #ifndef REMORA_XDS_SOURCE_H
 #define REMORA_XDS_SOURCE_H

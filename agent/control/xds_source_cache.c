@@ -19,11 +19,14 @@ static void on_resource(void *owner, const struct xds_resource *resource)
     struct reading *reading = owner;
     struct xds_source *source = reading->source;
     struct err err = {0};
-    if (xds_mesh_put(&source->mesh, resource, &err) == 0 &&
-        xds_delta_restore(source->delta, resource->type, resource->name, resource->version, &err) ==
-            0)
-        return;
-    if (reading->num_refused++ == 0)
+    int used = xds_mesh_put(&source->mesh, resource, &err);
+    const char *version = used == 0 ? resource->version : "";
+    if (used >= 0 &&
+        xds_delta_restore(source->delta, resource->type, resource->name, version, &err) < 0) {
+        xds_mesh_remove(&source->mesh, resource->type, resource->name);
+        used = -1;
+    }
+    if (used != 0 && reading->num_refused++ == 0)
         reading->first = err;
 }
 

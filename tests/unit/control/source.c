@@ -297,6 +297,60 @@ static void one_bad_resource_does_not_hold_up_the_good_ones(void **state)
     assert_int_equal(stats.num_nacks, 1);
 }
 
+static void put_policy_of(struct world *world, char scope, char action, char dry_run)
+{
+    /* A condition that nobody knows, in a match in a clause in a rule. */
+    char bytes[] = "\x0a\x03"
+                   "new"
+                   "\x12\x04shop\x18\x00\x20\x00\x30\x00\x2a\x08\x0a\x06\x12\x04\xfa\x06\x01x";
+    bytes[12] = scope;
+    bytes[14] = action;
+    bytes[16] = dry_run;
+    istiod_put_raw(world->istiod, XDS_AUTHORIZATION, "shop/new", bytes, sizeof(bytes) - 1);
+}
+
+static bool has_nacked(struct world *world)
+{
+    return istiod_seen(world_stream(world))->num_nacks > 0 && policy_is_there(world);
+}
+
+static bool new_is_gone(struct world *world)
+{
+    return mesh_snapshot_policy(world->snapshot, "shop/new") == NULL;
+}
+
+static void a_policy_that_is_not_understood_permits_nothing(void **state)
+{
+    struct world *world = *state;
+    start_well(world);
+    put_policy_of(world, MESH_POLICY_NAMESPACE, MESH_ALLOW, 0);
+    istiod_put_policy(world->istiod, "shop/p", true);
+    world_push(world);
+    world_run(world, has_nacked);
+    const struct mesh_policy *policy = mesh_snapshot_policy(world->snapshot, "shop/new");
+    assert_non_null(policy);
+    assert_int_equal(policy->scope, MESH_POLICY_NAMESPACE);
+    assert_int_equal(policy->action, MESH_ALLOW);
+    assert_int_equal(policy->num_rules, 0);
+    istiod_remove(world->istiod, XDS_AUTHORIZATION, "shop/new");
+    world_push(world);
+    world_run(world, new_is_gone);
+}
+
+static void an_earlier_version_of_a_policy_is_better_than_a_stand_in(void **state)
+{
+    struct world *world = *state;
+    istiod_put_policy(world->istiod, "shop/new", true);
+    start_well(world);
+    put_policy_of(world, MESH_POLICY_GLOBAL, MESH_DENY, 0);
+    istiod_put_policy(world->istiod, "shop/p", true);
+    world_push(world);
+    world_run(world, has_nacked);
+    const struct mesh_policy *policy = mesh_snapshot_policy(world->snapshot, "shop/new");
+    assert_int_equal(policy->scope, MESH_POLICY_NAMESPACE);
+    assert_int_equal(policy->num_rules, 0);
+}
+
 static void a_resource_under_another_name_than_its_own_is_rejected(void **state)
 {
     struct world *world = *state;
@@ -495,6 +549,8 @@ int main(void)
         WORLD_TEST(a_storm_of_updates_makes_few_snapshots),
         WORLD_TEST(policies_come_and_go),
         WORLD_TEST(one_bad_resource_does_not_hold_up_the_good_ones),
+        WORLD_TEST(a_policy_that_is_not_understood_permits_nothing),
+        WORLD_TEST(an_earlier_version_of_a_policy_is_better_than_a_stand_in),
         WORLD_TEST(a_resource_under_another_name_than_its_own_is_rejected),
         WORLD_TEST(a_change_during_the_gap_is_learnt_and_nothing_is_lost),
         WORLD_TEST(an_old_connection_serves_until_the_new_one_stands),
