@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,14 +33,11 @@ static const void *read_message(struct wds_object *object, const ProtobufCMessag
 static int set_name(struct wds_object *object, const char *before, const char *after,
                     struct err *err)
 {
-    size_t before_len = strlen(before);
-    size_t after_len = strlen(after);
-    char *name = protobuf_memory_array(object->memory, before_len + 1 + after_len + 1, 1);
+    size_t size = strlen(before) + 1 + strlen(after) + 1;
+    char *name = protobuf_memory_array(object->memory, size, 1);
     if (name == NULL)
         return protobuf_memory_err(object->memory, err);
-    memcpy(name, before, before_len);
-    name[before_len] = '/';
-    memcpy(name + before_len + 1, after, after_len);
+    snprintf(name, size, "%s/%s", before, after);
     object->name = name;
     return 0;
 }
