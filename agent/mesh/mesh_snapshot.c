@@ -81,6 +81,12 @@ const struct mesh_policy *mesh_snapshot_policy(const struct mesh_snapshot *snaps
     return object == NULL ? NULL : &object->policy;
 }
 
+bool mesh_snapshot_shares_policies(const struct mesh_snapshot *snapshot,
+                                   const struct mesh_snapshot *other)
+{
+    return snapshot->policies.by_key.root == other->policies.by_key.root;
+}
+
 /* ---------------------------------------------------------------------------- on demand -- */
 
 bool mesh_snapshot_knows_address(const struct mesh_snapshot *snapshot, const char *network,

@@ -59,6 +59,11 @@ const struct mesh_service *mesh_snapshot_service_by_hostname(const struct mesh_s
 const struct mesh_policy *mesh_snapshot_policy(const struct mesh_snapshot *snapshot,
                                                const char *key);
 
+/* Whether the policies of both are surely the same: one was made out of the other, and none was
+ * changed. */
+bool mesh_snapshot_shares_policies(const struct mesh_snapshot *snapshot,
+                                   const struct mesh_snapshot *other);
+
 /*
  * The port on which `workload` serves the service's port: the endpoint's own map, else the
  * service's. 0: the workload is not an endpoint of the service or the port is not known.

@@ -228,14 +228,15 @@ void proxy_free(struct proxy *proxy)
 
 void proxy_set_mesh(struct proxy *proxy, struct mesh_snapshot *snapshot)
 {
-    mesh_snapshot_ref(snapshot);
-    mesh_snapshot_unref(proxy->mesh);
-    proxy->mesh = snapshot;
+    struct mesh_snapshot *former = proxy->mesh;
+    const struct mesh_workload *former_local = proxy->local;
     const struct proxy_options *options = &proxy->options;
+    proxy->mesh = mesh_snapshot_ref(snapshot);
     proxy->local = mesh_snapshot_workload_by_name(snapshot, options->pod_namespace,
                                                   options->pod_name, options->service_account);
     waiting_on_news(proxy);
-    recheck_on_policy(proxy);
+    recheck_on_mesh(proxy, former, former_local);
+    mesh_snapshot_unref(former);
 }
 
 void proxy_set_tls(struct proxy *proxy, struct tls_context *context)

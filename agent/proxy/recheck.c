@@ -166,8 +166,13 @@ static bool recheck_policy(struct proxy *proxy)
     return num < SESSIONS_AT_ONCE;
 }
 
-void recheck_on_policy(struct proxy *proxy)
+void recheck_on_mesh(struct proxy *proxy, const struct mesh_snapshot *former,
+                     const struct mesh_workload *former_local)
 {
+    /* Most news are about others: what was not changed is shared with the snapshot before. */
+    if (former == NULL ||
+        (former_local == proxy->local && mesh_snapshot_shares_policies(former, proxy->mesh)))
+        return;
     proxy->recheck.policy_generation++;
     proxy->recheck.policy_pending = true;
     recheck_set_timer(proxy);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "err.h"
+#include "mesh_snapshot.h"
 #include "net_loop.h"
 #include "tls_context.h"
 
@@ -25,7 +26,7 @@ struct recheck {
         *judged_by; /* counted; whose trust the generation stands for; NULL: none yet */
     uint64_t
         trust_generation; /* grows with each change of trust; what was judged by it is marked */
-    uint64_t policy_generation; /* likewise, with each snapshot */
+    uint64_t policy_generation; /* likewise, with each change of policies */
     bool trust_pending;         /* somebody is not judged yet */
     bool policy_pending;
 };
@@ -42,7 +43,8 @@ void recheck_on_trust(struct proxy *proxy);
  */
 uint64_t recheck_generation_of(struct proxy *proxy, const struct tls_context *context);
 
-/* proxy->mesh is another one. */
-void recheck_on_policy(struct proxy *proxy);
+/* proxy->mesh and proxy->local have just taken the place of these, which still live; NULL: there were none. */
+void recheck_on_mesh(struct proxy *proxy, const struct mesh_snapshot *former,
+                     const struct mesh_workload *former_local);
 
 #endif

@@ -301,6 +301,32 @@ static void text_is_told_to_be_a_spiffe_id_or_not(void **state)
     assert_true(mesh_spiffe_valid(long_domain));
 }
 
+/* What live sessions are authorized again by. */
+static void policies_are_shared_until_one_of_them_changes(void **state)
+{
+    const struct mesh_workload workload = {.uid = "a", .name = "a", .namespace_ = "shop"};
+    struct mesh_policy policy = {
+        .name = "p", .namespace_ = "shop", .scope = MESH_POLICY_NAMESPACE, .action = MESH_ALLOW};
+    struct mesh_snapshot *made[3] = {NULL};
+    for (size_t i = 0; i < 3; i++) {
+        struct err err = {0};
+        struct mesh_builder *builder = mesh_builder_new(i == 0 ? NULL : made[i - 1]);
+        assert_non_null(builder);
+        policy.name = i == 0 ? "p" : "q";
+        if (i == 1)
+            assert_int_equal(mesh_builder_add_workload(builder, &workload, &err), 0);
+        else
+            assert_int_equal(mesh_builder_add_policy(builder, &policy, &err), 0);
+        made[i] = mesh_builder_build(builder, NULL, &err);
+        assert_non_null(made[i]);
+        mesh_builder_free(builder);
+    }
+    assert_true(mesh_snapshot_shares_policies(made[0], made[1]));
+    assert_false(mesh_snapshot_shares_policies(made[1], made[2]));
+    for (size_t i = 0; i < 3; i++)
+        mesh_snapshot_unref(made[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +336,7 @@ int main(void)
         cmocka_unit_test(of_services_at_one_address_the_clients_own_comes_first),
         cmocka_unit_test(a_host_name_prefers_the_clients_namespace_then_the_canonical_service),
         cmocka_unit_test(a_target_port_is_the_endpoints_own_else_the_services),
+        cmocka_unit_test(policies_are_shared_until_one_of_them_changes),
         cmocka_unit_test(an_empty_mesh_knows_nothing),
         cmocka_unit_test(a_snapshot_lives_as_long_as_its_last_reference),
         cmocka_unit_test(text_is_told_to_be_a_spiffe_id_or_not),
