@@ -163,6 +163,7 @@ static void open_stream(struct workload_api *api)
         .message = EMPTY,
         .message_len = 0,
         .answer_max = WORKLOAD_MESSAGES_MAX,
+        .answer_is_secret = true,
         .connect_timeout_ms = CONNECT_TIMEOUT_MS,
     };
     struct err err;

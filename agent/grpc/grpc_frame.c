@@ -11,15 +11,24 @@ void grpc_frame_reader_init(struct grpc_frame_reader *reader, size_t message_max
     *reader = (struct grpc_frame_reader){.message_max = message_max};
 }
 
+static void forget_secret(struct grpc_frame_reader *reader)
+{
+    if (reader->is_secret && reader->message.bytes != NULL)
+        explicit_bzero(reader->message.bytes, reader->message.capacity);
+}
+
 void grpc_frame_reader_done(struct grpc_frame_reader *reader)
 {
-    if (reader != NULL)
-        buf_done(&reader->message);
+    if (reader == NULL)
+        return;
+    forget_secret(reader);
+    buf_done(&reader->message);
 }
 
 static void begin_message(struct grpc_frame_reader *reader)
 {
-    buf_clear(&reader->message, KEEP_CAPACITY);
+    forget_secret(reader);
+    buf_clear(&reader->message, reader->is_secret ? 0 : KEEP_CAPACITY);
     reader->header_len = 0;
     reader->message_len = 0;
     reader->complete = false;
@@ -56,6 +65,14 @@ static size_t take_header(struct grpc_frame_reader *reader, const uint8_t *bytes
     return taken;
 }
 
+static int out_of_memory(const struct grpc_frame_reader *reader, enum grpc_status *status,
+                         struct err *err)
+{
+    *status = GRPC_STATUS_RESOURCE_EXHAUSTED;
+    return err_set(err, ERR_NOMEM, "out of memory for a gRPC message of %zu bytes",
+                   reader->message_len);
+}
+
 ptrdiff_t grpc_frame_reader_feed(struct grpc_frame_reader *reader, const uint8_t *bytes, size_t len,
                                  enum grpc_status *status, struct err *err)
 {
@@ -72,13 +89,13 @@ ptrdiff_t grpc_frame_reader_feed(struct grpc_frame_reader *reader, const uint8_t
         if (read_header(reader, status, err) < 0)
             return -1;
     }
+    if (reader->is_secret && reader->message.bytes == NULL && reader->message_len > 0 &&
+        buf_reserve(&reader->message, reader->message_len) == NULL)
+        return out_of_memory(reader, status, err);
     size_t missing = reader->message_len - buf_len(&reader->message);
     size_t body_len = len - taken < missing ? len - taken : missing;
-    if (body_len > 0 && buf_append(&reader->message, bytes + taken, body_len) < 0) {
-        *status = GRPC_STATUS_RESOURCE_EXHAUSTED;
-        return err_set(err, ERR_NOMEM, "out of memory for a gRPC message of %zu bytes",
-                       reader->message_len);
-    }
+    if (body_len > 0 && buf_append(&reader->message, bytes + taken, body_len) < 0)
+        return out_of_memory(reader, status, err);
     reader->complete = body_len == missing;
     return (ptrdiff_t)(taken + body_len);
 }

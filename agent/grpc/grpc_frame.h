@@ -30,6 +30,9 @@ struct grpc_frame_reader {
     size_t message_len; /* what the header says; known once header_len is full */
     struct buf message;
     bool complete;
+    /* Set after init for messages that hold keys: their memory, taken whole when the length is known
+     * so that it is never moved, is cleared before it is freed or used anew. */
+    bool is_secret;
 };
 
 /* `message_max`: bytes that one message may have. */

@@ -427,6 +427,7 @@ struct grpc_call *grpc_call_start(struct grpc_channel *channel,
     call->started_at_ms = net_loop_now_ms(channel->loop);
     call->end = (struct net_task){.run = end, .owner = call};
     grpc_frame_reader_init(&call->answer, params->answer_max);
+    call->answer.is_secret = params->answer_is_secret;
     call->deadline = net_timer_new(channel->loop, on_deadline, call);
     if (call->deadline == NULL || copy_metadata(call, params) < 0) {
         err_set(err, ERR_NOMEM, "out of memory");

@@ -33,6 +33,7 @@ struct grpc_call_params {
     const uint8_t *message; /* the first request, or NULL: none yet; copied */
     size_t message_len;
     size_t answer_max; /* bytes of one message of the answer; memory grows with what came only */
+    bool answer_is_secret; /* it holds keys: its memory is taken whole, and cleared */
     /*
      * For all of it, connecting too; told to the server. 0: the call has no end of its own, and
      * connect_timeout_ms bounds the time until it has a connection. One of the two is not 0

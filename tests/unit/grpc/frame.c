@@ -24,13 +24,14 @@ static void write_all(struct buf *out)
 }
 
 /* Feeds everything in pieces of `step` bytes and compares each message that comes out. */
-static void read_all_in_steps(const struct buf *bytes, size_t step)
+static void read_all_in_steps(const struct buf *bytes, size_t step, bool is_secret)
 {
     struct grpc_frame_reader reader;
     struct err err;
     enum grpc_status status;
     size_t num_read = 0;
     grpc_frame_reader_init(&reader, MESSAGE_MAX);
+    reader.is_secret = is_secret;
     for (size_t at = 0; at < buf_len(bytes);) {
         size_t len = buf_len(bytes) - at < step ? buf_len(bytes) - at : step;
         ptrdiff_t taken = grpc_frame_reader_feed(&reader, buf_head(bytes) + at, len, &status, &err);
@@ -55,7 +56,8 @@ static void messages_come_out_whole_however_the_bytes_are_cut(void **state)
     struct buf bytes = {0};
     write_all(&bytes);
     for (size_t step = 1; step <= buf_len(&bytes); step++)
-        read_all_in_steps(&bytes, step);
+        for (int is_secret = 0; is_secret < 2; is_secret++)
+            read_all_in_steps(&bytes, step, is_secret);
     buf_done(&bytes);
 }
 
@@ -98,6 +100,30 @@ static void broken_headers_are_refused_with_the_status_for_the_other_side(void *
     }
 }
 
+static void the_memory_of_a_secret_is_never_moved(void **state)
+{
+    struct grpc_frame_reader reader;
+    struct err err;
+    enum grpc_status status;
+    uint8_t secret[MESSAGE_MAX] = {1};
+    struct buf bytes = {0};
+    assert_int_equal(grpc_frame_write(&bytes, secret, sizeof(secret), &err), 0);
+    grpc_frame_reader_init(&reader, MESSAGE_MAX);
+    reader.is_secret = true;
+    const uint8_t *first = NULL;
+    for (size_t at = 0; at < buf_len(&bytes); at++) {
+        assert_int_equal(grpc_frame_reader_feed(&reader, buf_head(&bytes) + at, 1, &status, &err),
+                         1);
+        if (first == NULL)
+            first = reader.message.bytes;
+        assert_ptr_equal(reader.message.bytes, first);
+    }
+    grpc_frame_reader_drop(&reader);
+    assert_null(reader.message.bytes); /* nothing is kept for the next one */
+    grpc_frame_reader_done(&reader);
+    buf_done(&bytes);
+}
+
 static void a_promised_length_takes_no_memory_before_its_bytes_come(void **state)
 {
     struct grpc_frame_reader reader;
@@ -131,6 +157,7 @@ int main(void)
         cmocka_unit_test(messages_come_out_whole_however_the_bytes_are_cut),
         cmocka_unit_test(the_header_is_a_zero_flag_and_a_length_in_network_order),
         cmocka_unit_test(broken_headers_are_refused_with_the_status_for_the_other_side),
+        cmocka_unit_test(the_memory_of_a_secret_is_never_moved),
         cmocka_unit_test(a_promised_length_takes_no_memory_before_its_bytes_come),
         cmocka_unit_test(a_stream_that_ends_inside_a_message_is_seen),
     };
