@@ -17,6 +17,7 @@ database = {folder}/index.txt
 new_certs_dir = {folder}
 unique_subject = no
 rand_serial = yes
+crlnumber = {folder}/crlnumber
 policy = any
 [any]
 commonName = optional
@@ -58,6 +59,7 @@ class Authority:
         self.key_file = self._path("root-key.pem")
         self.root_file = self._path("root.pem")
         _write(self._path("index.txt"), "")
+        _write(self._path("crlnumber"), "01\n")  # with it, revocation lists are of version 2, as RFC 5280 wants them
         _write(self._path("openssl.cnf"), _CONFIG.format(folder=self._folder))
         _write(self.key_file, new_key(), mode=0o600)
         subject = f"/O=test/CN={name}"

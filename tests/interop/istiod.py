@@ -16,7 +16,7 @@ START_S = 120
 
 
 class Istiod:
-    """Attributes: `pod`; `address`, host:port of discovery and CA; `root_file`, by which its server certificate is verified."""
+    """Attributes: `pod`; `address`, host:port of discovery and CA; `root_file`, by which its server certificate is verified; `crl_file`."""
 
     def __init__(self, node, cluster):
         self.pod = node.pod("istiod")
@@ -26,6 +26,7 @@ class Istiod:
         self._folder = os.path.join(node.folder, "istiod")
         os.mkdir(self._folder, mode=0o755)
         self.root_file = os.path.join(self._folder, "root.pem")
+        self.crl_file = os.path.join(self._folder, "crl.pem")
 
     def install(self):
         """What an installation puts into the cluster."""
@@ -50,26 +51,36 @@ class Istiod:
         Brings root_file up to date with what istiod publishes, as the kubelet does for what pods mount. Returns it, or None
         when nothing is published yet.
         """
+        return self._mount("istio-ca-root-cert", "root-cert.pem", self.root_file)
+
+    def mount_crl(self):
+        """The same for crl_file."""
+        return self._mount("istio-ca-crl", "ca-crl.pem", self.crl_file)
+
+    def _mount(self, name, key, path):
         try:
-            root = self._cluster.get("v1", "configmaps", NAMESPACE, "istio-ca-root-cert")["data"]["root-cert.pem"]
+            content = self._cluster.get("v1", "configmaps", NAMESPACE, name)["data"][key]
         except kubernetes.ApiError as error:
             if error.status == 404:
                 return None
             raise
-        replace_file(self.root_file, root)
-        return root
+        replace_file(path, content)
+        return content
 
-    def plug_authority(self, issuer, roots):
+    def plug_authority(self, issuer, roots, crl=""):
         """
-        Has it sign as `issuer`, an Authority below a root of one's own, and hand out these roots; before its start or while it
-        runs.
+        Has it sign as `issuer`, an Authority below a root of one's own, and hand out these roots and this revocation list; before
+        its start or while it runs.
         """
         folder = os.path.join(self._folder, "cacerts")
         os.makedirs(folder, mode=0o700, exist_ok=True)
         with open(issuer.key_file, encoding="ascii") as file:
             key = file.read()
-        for name, content in {"ca-key.pem": key, "ca-cert.pem": issuer.root_pem, "cert-chain.pem": issuer.chain_pem,
-                              "root-cert.pem": "".join(root.root_pem for root in roots)}.items():
+        files = {"ca-key.pem": key, "ca-cert.pem": issuer.root_pem, "cert-chain.pem": issuer.chain_pem,
+                 "root-cert.pem": "".join(root.root_pem for root in roots)}
+        if crl:
+            files["ca-crl.pem"] = crl
+        for name, content in files.items():
             replace_file(os.path.join(folder, name), content, mode=0o600)
 
     def stop(self):

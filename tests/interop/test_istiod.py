@@ -173,8 +173,8 @@ class Certificates(Case):
         self.assertEqual({entry["identity"] for entry in self.rotations(self.client)}, {self.client.identity})
 
 
-class PluggedAuthority(Case):
-    """istiod signs with an intermediate of an authority that the operator brings and changes."""
+class Plugged(Case):
+    """istiod signs with an intermediate of an authority that the operator brings."""
 
     agent_options = {"cert_ttl": ROTATING_TTL}
 
@@ -185,12 +185,19 @@ class PluggedAuthority(Case):
         cls.istiod.plug_authority(cls.old_issuer, [cls.old])
         super().start_istiod()
 
-    def plug(self, issuer, roots):
+    def plug(self, issuer, roots, crl=""):
         since = len(self.istiod.process.log())
-        self.istiod.plug_authority(issuer, roots)
+        self.istiod.plug_authority(issuer, roots, crl)
         self.istiod.process.wait_log("updated its key and certs accordingly", since=since, timeout_s=30)
         expected = "".join(root.root_pem for root in roots)
         wait_until(lambda: self.istiod.mount_root().strip() == expected.strip(), "istiod to publish the new roots", 30)
+
+
+class PluggedAuthority(Plugged):
+    """The operator changes the authority."""
+
+    def replace(self, issuer, roots):
+        self.plug(issuer, roots)
         self.wait_rotations((self.client, self.server), 2)
 
     def test_the_roots_rotate_under_load_and_cost_no_connection(self):
@@ -198,12 +205,35 @@ class PluggedAuthority(Case):
         new_issuer = Authority(self.node.folder, name="new-issuer", parent=new)
         server = self.serve(self.server.pod)
         with Load(self.client.pod, self.server.pod.ipv4, server.port) as load:
-            self.plug(self.old_issuer, [self.old, new])
-            self.plug(new_issuer, [self.old, new])
-            self.plug(new_issuer, [new])
+            self.replace(self.old_issuer, [self.old, new])
+            self.replace(new_issuer, [self.old, new])
+            self.replace(new_issuer, [new])
             for agent in (self.client, self.server):
                 wait_until(lambda agent=agent: self.rotations(agent)[-1]["roots"] == 1, f"{agent.name} to forget the old root", 30)
         self.assert_no_failures(load)
+
+
+class Revocation(Plugged):
+    """The operator takes back the intermediate by which istiod signed, and gives it another; istiod publishes the list."""
+
+    @classmethod
+    def start_agents(cls):
+        replace_file(cls.istiod.crl_file, "")
+        cls.agent_options = {"cert_ttl": ROTATING_TTL, "crl_file": cls.istiod.crl_file}
+        super().start_agents()
+
+    def test_what_the_revoked_one_has_signed_ends_and_its_successor_is_good(self):
+        server = self.serve(self.server.pod)
+        connection = self.enterContext(self.client.pod.connect(self.server.pod.ipv4, server.port))
+        self.echoes(connection)
+        next_issuer = Authority(self.node.folder, name="next-issuer", parent=self.old)
+        # istiod wants a list of each authority in the chain.
+        self.plug(next_issuer, [self.old], self.old.crl(self.old_issuer.root_pem) + next_issuer.crl())
+        wait_until(self.istiod.mount_crl, "istiod to publish the revocation list", 30)
+        self.assertTrue(self.ends(connection))
+        reasons = {entry["reason"] for agent in (self.client, self.server) for entry in agent.sessions(server.port)}
+        self.assertIn("cert_revoked", reasons)
+        self.wait_works(self.client.pod, self.server.pod.ipv4, server.port)
 
 
 class Discovery(Case):
