@@ -51,8 +51,10 @@ struct xds_source_options {
      * that an agent forgets what its pod talked to once, during its start for example.
      */
     uint64_t unused_ms;
-    uint64_t absent_ms;  /* 0: 5 s: how late a thing is found that was not there when asked for */
-    uint64_t refresh_ms; /* 0: 30 s */
+    /* 0: 5 s: how late a thing is found that was not there when asked for, or the first endpoint of a
+     * service. */
+    uint64_t absent_ms;
+    uint64_t refresh_ms; /* 0: 30 s: how late a further endpoint of a service is found */
     /* A file in a memory-backed directory, see xds_cache.h; NULL: no cache. What it says is given out
      * when no server has answered within two seconds, or has refused to. */
     const char *cache_file;

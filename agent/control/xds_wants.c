@@ -66,6 +66,7 @@ int xds_want_set_answer(struct xds_want *want, const char *by)
     free(want->by);
     want->by = copy;
     want->answered = true;
+    want->is_judged = want->is_service = want->is_empty = false;
     return 0;
 }
 
@@ -74,6 +75,7 @@ void xds_want_clear_answer(struct xds_want *want)
     free(want->by);
     want->by = NULL;
     want->answered = false;
+    want->is_judged = want->is_service = want->is_empty = false;
 }
 
 /* Touches are told in whole seconds: one counts until the second's end. */
@@ -89,12 +91,12 @@ static bool has_passed(uint64_t since_ms, uint64_t ms, uint64_t now_ms)
 }
 
 /* Of a workload every change is told. */
-static uint64_t interval_ms(const struct xds_want *want, bool is_service,
-                            const struct xds_wants_times *times, uint64_t now_ms)
+static uint64_t interval_ms(const struct xds_want *want, const struct xds_wants_times *times,
+                            uint64_t now_ms)
 {
-    if (want->by == NULL || now_ms < want->restless_until_ms)
+    if (want->by == NULL || want->is_empty || now_ms < want->restless_until_ms)
         return times->absent_ms;
-    return is_service ? times->refresh_ms : UINT64_MAX;
+    return want->is_service ? times->refresh_ms : UINT64_MAX;
 }
 
 void xds_wants_disturb(struct xds_wants *wants, const char *service, uint64_t until_ms)
@@ -108,15 +110,14 @@ void xds_wants_disturb(struct xds_wants *wants, const char *service, uint64_t un
     }
 }
 
-enum xds_want_due xds_want_due(const struct xds_want *want, bool is_service,
-                               const struct xds_wants_times *times, uint64_t now_ms)
+enum xds_want_due xds_want_due(const struct xds_want *want, const struct xds_wants_times *times,
+                               uint64_t now_ms)
 {
     uint64_t used_ms = last_used_ms(want);
     uint64_t idle_since_ms = used_ms > want->asked_at_ms ? used_ms : want->asked_at_ms;
     bool in_use = want->own || used_ms >= want->asked_at_ms;
     if (!want->own && has_passed(idle_since_ms, times->unused_ms, now_ms))
         return XDS_WANT_EXPIRE;
-    bool is_time =
-        has_passed(want->asked_at_ms, interval_ms(want, is_service, times, now_ms), now_ms);
+    bool is_time = has_passed(want->asked_at_ms, interval_ms(want, times, now_ms), now_ms);
     return want->disturbed || (in_use && is_time) ? XDS_WANT_ASK_AGAIN : XDS_WANT_NOTHING;
 }

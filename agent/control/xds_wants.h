@@ -17,7 +17,11 @@ struct xds_want {
     const char *name;               /* lent by the interest */
     bool own;                       /* always wanted */
     bool answered;
-    char *by;             /* the resource that answered; NULL: there is none */
+    char *by; /* the resource that answered; NULL: there is none */
+    /* What the resource was found to be, once after each answer. */
+    bool is_judged;
+    bool is_service;
+    bool is_empty;        /* a service without an endpoint */
     uint64_t asked_at_ms; /* the last time */
     /* A service that has lost an endpoint: to be asked for at once, and more often for a while. */
     bool disturbed;
@@ -57,9 +61,9 @@ struct xds_wants_times {
 
 enum xds_want_due { XDS_WANT_NOTHING, XDS_WANT_ASK_AGAIN, XDS_WANT_EXPIRE };
 
-/* `is_service`: what answered is a service, whose endpoints may become more without a word. A name
- * without an answer is asked for as often as one that is absent. */
-enum xds_want_due xds_want_due(const struct xds_want *want, bool is_service,
-                               const struct xds_wants_times *times, uint64_t now_ms);
+/* A service may get endpoints without a word, and is asked for again; an empty one as often as what
+ * is absent or has not been answered. */
+enum xds_want_due xds_want_due(const struct xds_want *want, const struct xds_wants_times *times,
+                               uint64_t now_ms);
 
 #endif

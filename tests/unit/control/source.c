@@ -176,6 +176,29 @@ static void a_new_endpoint_is_found_while_its_service_is_in_use(void **state)
     world_run(world, has_second_endpoint);
 }
 
+static bool knows_web(struct world *world)
+{
+    return world_is_answered(world, "/10.1.0.1");
+}
+
+static bool web_has_endpoint(struct world *world)
+{
+    world_touch(world, "/10.1.0.1");
+    return has_first_endpoint(world);
+}
+
+static void the_first_endpoint_of_a_service_is_found_as_soon_as_what_was_absent(void **state)
+{
+    struct world *world = *state;
+    world->options.absent_ms = 20;
+    istiod_put_service(world->istiod, "shop/web", "10.1.0.1");
+    start_well(world);
+    world_ask(world, "/10.1.0.1");
+    world_run(world, knows_web);
+    istiod_put_workload(world->istiod, "e/1", "10.0.0.2", "shop/web");
+    world_run(world, web_has_endpoint);
+}
+
 static bool was_rolled(struct world *world)
 {
     return world_has_workload(world, "e/2") && !world_has_workload(world, "e/1");
@@ -544,6 +567,7 @@ int main(void)
         WORLD_TEST(what_cannot_be_a_name_is_refused),
         WORLD_TEST(what_was_not_there_is_found_while_it_is_in_use),
         WORLD_TEST(a_new_endpoint_is_found_while_its_service_is_in_use),
+        WORLD_TEST(the_first_endpoint_of_a_service_is_found_as_soon_as_what_was_absent),
         WORLD_TEST(a_service_whose_endpoints_are_replaced_is_asked_for_at_once),
         WORLD_TEST(what_nobody_uses_goes_with_all_that_came_with_it),
         WORLD_TEST(a_storm_of_updates_makes_few_snapshots),

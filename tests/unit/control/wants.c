@@ -13,7 +13,7 @@ static const struct xds_wants_times times = {
 
 static void what_is_due_depends_on_the_answer_and_on_its_use(void **state)
 {
-    enum { WORKLOAD, SERVICE, ABSENT, UNANSWERED };
+    enum { WORKLOAD, SERVICE, EMPTY_SERVICE, ABSENT, UNANSWERED };
     static const struct {
         int answer;
         bool own;
@@ -36,6 +36,8 @@ static void what_is_due_depends_on_the_answer_and_on_its_use(void **state)
         {UNANSWERED, false, 1004, 1005, 0, XDS_WANT_ASK_AGAIN},
         {SERVICE, false, 1029, 1029, 0, XDS_WANT_NOTHING},
         {SERVICE, false, 1029, 1030, 0, XDS_WANT_ASK_AGAIN},
+        {EMPTY_SERVICE, false, 1004, 1004, 0, XDS_WANT_NOTHING},
+        {EMPTY_SERVICE, false, 1004, 1005, 0, XDS_WANT_ASK_AGAIN},
         {SERVICE, false, 1004, 1005, 1010, XDS_WANT_ASK_AGAIN},
         {SERVICE, false, 1004, 1005, 1005, XDS_WANT_NOTHING},
     };
@@ -47,8 +49,9 @@ static void what_is_due_depends_on_the_answer_and_on_its_use(void **state)
         mesh_interest_touch(want->interest, cases[i].used_s);
         if (cases[i].answer != UNANSWERED)
             xds_want_set_answer(want, cases[i].answer == ABSENT ? NULL : "it");
-        enum xds_want_due due =
-            xds_want_due(want, cases[i].answer == SERVICE, &times, cases[i].now_s * 1000);
+        want->is_service = cases[i].answer == SERVICE || cases[i].answer == EMPTY_SERVICE;
+        want->is_empty = cases[i].answer == EMPTY_SERVICE;
+        enum xds_want_due due = xds_want_due(want, &times, cases[i].now_s * 1000);
         if (due != cases[i].due)
             fail_msg("case %zu: %d", i, due);
         xds_wants_done(&wants);
@@ -62,9 +65,10 @@ static void a_service_that_lost_an_endpoint_is_asked_for_at_once(void **state)
     struct xds_want *other = xds_wants_add(&wants, "/10.1.0.2", 1000);
     xds_want_set_answer(web, "shop/web");
     xds_want_set_answer(other, "shop/other");
+    web->is_service = other->is_service = true;
     xds_wants_disturb(&wants, "shop/web", 9000);
-    assert_int_equal(xds_want_due(web, true, &times, 1001), XDS_WANT_ASK_AGAIN);
-    assert_int_equal(xds_want_due(other, true, &times, 1001), XDS_WANT_NOTHING);
+    assert_int_equal(xds_want_due(web, &times, 1001), XDS_WANT_ASK_AGAIN);
+    assert_int_equal(xds_want_due(other, &times, 1001), XDS_WANT_NOTHING);
     xds_wants_done(&wants);
 }
 
