@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import socket
 import sys
+import tempfile
 import time
 import unittest
 
@@ -254,6 +256,11 @@ class Discovery(Case):
         self.assertTrue(self.works(self.client.pod, self.server.pod.ipv4, server.port))
         self.wait_tunnelled(self.client, self.server, server.port)
 
+    def test_pods_reach_one_another_by_ipv6(self):
+        server = self.enterContext(actors.Server(self.server.pod.listen(socket.AF_INET6), actors.echo))
+        self.assertTrue(self.works(self.client.pod, self.server.pod.ipv6, server.port))
+        self.wait_tunnelled(self.client, self.server, server.port)
+
     def test_a_service_is_reached_by_its_address_and_follows_its_endpoints(self):
         vip = "198.19.0.10"
         server = self.serve(self.server.pod)
@@ -333,6 +340,43 @@ class Discovery(Case):
                 blocked = self.serve(self.server.pod, 9999)
                 self.wait_works(self.client.pod, self.server.pod.ipv4, blocked.port, works=False)
         self.assert_no_failures(load)
+
+
+class Restart(Case):
+    """An agent that starts while istiod is away, or will not have it."""
+
+    @classmethod
+    def start_agents(cls):
+        for agent in (cls.client, cls.server):
+            folder = cls.enterClassContext(tempfile.TemporaryDirectory(dir="/dev/shm", ignore_cleanup_errors=True))
+            os.chown(folder, AGENT_UID, AGENT_GID)
+            agent.cache = folder
+            agent.capture()
+            agent.start(cache_dir=folder)
+
+    def setUp(self):
+        self.server_port = self.serve(self.server.pod).port
+        self.wait_works(self.client.pod, self.server.pod.ipv4, self.server_port)
+
+    def test_what_it_knew_gets_it_going_while_istiod_is_away(self):
+        self.istiod.stop()
+        for agent in (self.client, self.server):
+            agent.restart(cache_dir=agent.cache)
+        self.wait_works(self.client.pod, self.server.pod.ipv4, self.server_port)
+        self.assertEqual(self.client.metric("remora_xds_from_cache"), 1)
+        self.istiod.start()
+        wait_until(lambda: self.client.metric("remora_xds_from_cache") == 0, "istiod to confirm what was kept", 60)
+        self.wait_works(self.client.pod, self.server.pod.ipv4, self.server_port)
+
+    def test_a_token_that_istiod_refuses_is_named_and_the_next_one_heals(self):
+        self.addCleanup(self.client.write_token)
+        self.client.write_token(audience="somebody-else")
+        self.client.restart(ready=False)
+        self.client.process.wait_log('"no stream to the control plane".*reason="refused".*authentication failure')
+        self.client.wait_not_ready("discovery")
+        self.client.write_token()
+        self.client.wait_ready(timeout_s=60)
+        self.wait_works(self.client.pod, self.server.pod.ipv4, self.server_port)
 
 
 class WildcardDiscovery(Discovery):
