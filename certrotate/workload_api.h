@@ -42,8 +42,8 @@ int workload_api_check_endpoint(const char *endpoint, struct err *err);
  * `io` and its loop outlive the source; `options` is copied. Connects with the first fetch. Freed by
  * cert_source_free. NULL: *err is ERR_INVALID (the endpoint) or ERR_NOMEM.
  *
- * Fetches fail with the kinds that cert_source.h lists, and with ERR_NOT_FOUND when no SVID has the
- * hint; the message says where, and what.
+ * Fetches fail with the kinds that cert_source.h lists (ERR_INVALID, too, when no SVID has the hint);
+ * the message says where, and what.
  */
 struct cert_source *workload_api_new(struct tls_io *io, const struct workload_api_options *options,
                                      struct err *err);

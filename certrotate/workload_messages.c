@@ -46,7 +46,7 @@ static const X509SVID *find_hint(const X509SVIDResponse *message, const char *hi
         if (strcmp(message->svids[i]->hint, hint) == 0)
             return message->svids[i];
     list_hints(message, hints, sizeof(hints));
-    err_set(err, ERR_NOT_FOUND, "none of the %zu identities has the hint \"%.64s\"; there are: %s",
+    err_set(err, ERR_INVALID, "none of the %zu identities has the hint \"%.64s\"; there are: %s",
             message->n_svids, hint, hints);
     return NULL;
 }

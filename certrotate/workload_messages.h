@@ -31,8 +31,8 @@ struct workload_messages_choice {
 };
 
 /*
- * Reads a message. NULL: *err is ERR_PROTOCOL or ERR_INVALID (what is wrong with which SVID),
- * ERR_NOT_FOUND (no SVID has the hint; it names those that there are), ERR_LIMIT or ERR_NOMEM. Bytes
+ * Reads a message. NULL: *err is ERR_PROTOCOL or ERR_INVALID (what is wrong with which SVID, or
+ * that none has the hint, with those that there are), ERR_LIMIT or ERR_NOMEM. Bytes
  * of keys appear in no message. The memory of the answer is cleared when it is freed.
  */
 struct workload_messages_answer *

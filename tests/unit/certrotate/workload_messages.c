@@ -126,12 +126,12 @@ static void an_identity_is_chosen_by_hint_or_by_id_or_is_the_first(void **state)
         workload_messages_answer_free(answer);
     }
     const struct workload_messages_choice unknown = {.hint = "intrenal"};
-    expect_refused(&GOOD, &unknown, ERR_NOT_FOUND,
+    expect_refused(&GOOD, &unknown, ERR_INVALID,
                    "none of the 2 identities has the hint \"intrenal\"; there are: "
                    "\"internal\", \"external\"");
     struct workload_answer unnamed = GOOD;
     unnamed.svids[0].hint = unnamed.svids[1].hint = NULL;
-    expect_refused(&unnamed, &unknown, ERR_NOT_FOUND, "there are: none");
+    expect_refused(&unnamed, &unknown, ERR_INVALID, "there are: none");
 }
 
 static void of_two_with_one_hint_the_first_counts(void **state)
