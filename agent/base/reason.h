@@ -67,9 +67,11 @@ enum reason_severity { REASON_OK, REASON_QUIET, REASON_REFUSED, REASON_FAULT };
     /* The tunnel's trust failed. */                                                               \
     X(TLS_FAILED, "TLS_FAILURE", FAULT, "the TLS handshake failed")                                \
     X(TLS_TIMEOUT, "TLS_FAILURE", FAULT, "the peer did not finish the TLS handshake in time")      \
-    X(TLS_VERSION, "TLS_FAILURE", FAULT, "the peer does not speak TLS 1.3")                        \
+    X(TLS_VERSION, "TLS_FAILURE", FAULT,                                                           \
+      "the peer speaks no version of TLS that is accepted here")                                   \
     X(TLS_NO_CLIENT_CERT, "TLS_FAILURE", FAULT, "the peer presented no certificate")               \
-    X(TLS_ALPN, "TLS_FAILURE", FAULT, "the peer does not offer HTTP/2 (ALPN h2)")                  \
+    X(TLS_ALPN, "TLS_FAILURE", FAULT,                                                              \
+      "the peer does not offer the protocol that is spoken here (ALPN)")                           \
     X(TLS_PEER_REFUSED_US, "TLS_FAILURE", FAULT,                                                   \
       "the peer refused our certificate; do both sides trust the same root?")                      \
     X(CERT_UNTRUSTED, "TLS_FAILURE", FAULT,                                                        \
@@ -93,6 +95,13 @@ enum reason_severity { REASON_OK, REASON_QUIET, REASON_REFUSED, REASON_FAULT };
     X(CRL_EXPIRED, "TLS_FAILURE", FAULT,                                                           \
       "the revocation list of the peer's issuer has expired, and crl-policy is strict")            \
     X(CERT_MALFORMED, "TLS_FAILURE", FAULT, "the peer's certificate cannot be read")               \
+    X(CERT_TOO_DEEP, "TLS_FAILURE", FAULT,                                                         \
+      "more CA certificates stand between the peer's certificate and the root than verify-depth "  \
+      "allows")                                                                                    \
+    X(CERT_NO_PRINCIPAL, "TLS_FAILURE", FAULT,                                                     \
+      "the peer's certificate has no name of the kinds that principal-from names")                 \
+    X(CERT_BAD_PRINCIPAL, "TLS_FAILURE", FAULT,                                                    \
+      "the name in the peer's certificate is ambiguous or malformed")                              \
     X(IDENTITY_MISMATCH, "TLS_FAILURE", FAULT,                                                     \
       "the peer is not who discovery says is at this address; has the address moved to another "   \
       "pod?")                                                                                      \

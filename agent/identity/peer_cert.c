@@ -49,7 +49,9 @@ static struct peer_cert *from_facts(const struct x509_svid_facts *facts,
     refcount_init(&peer->refs);
     kept->ders = chain;
     peer->chain = kept;
+    peer->kind = PRINCIPAL_URI;
     peer->id = facts->id;
+    peer->principal = peer->id.principal;
     peer->not_before_ms = facts->not_before_ms;
     peer->not_after_ms = facts->not_after_ms;
     memcpy(peer->serial, facts->serial, sizeof(peer->serial));
@@ -98,7 +100,7 @@ enum reason peer_cert_recheck_time(const struct peer_cert *peer, int64_t now_ms,
     err_set(err, ERR_TLS,
             "the certificate of '%.160s' expired %lld s ago while connected; more than the %lld s "
             "of peer-expiry-grace",
-            peer->id.uri, (long long)(late_ms / 1000), (long long)(grace_ms / 1000));
+            peer_cert_name(peer), (long long)(late_ms / 1000), (long long)(grace_ms / 1000));
     return REASON_CERT_EXPIRED;
 }
 
@@ -130,6 +132,11 @@ enum reason peer_cert_recheck(const struct peer_cert *peer, const struct trust *
         return reason;
     spiffe_id_done(&facts.id);
     return REASON_DONE;
+}
+
+const char *peer_cert_name(const struct peer_cert *peer)
+{
+    return peer->kind == PRINCIPAL_URI ? peer->id.uri : peer->principal;
 }
 
 /* ----------------------------------------------------------------------------------- sharing -- */

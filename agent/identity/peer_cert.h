@@ -1,6 +1,6 @@
 /*
- * Who a peer is: verification of the certificate chain that it presented, by the X.509-SVID rules.
- * Takes bytes and the time as values; no TLS here. Nothing of a certificate is believed, and
+ * Who a peer is: verification of the certificate chain that it presented, by the X.509-SVID rules or
+ * by those of another PKI. Takes bytes and the time as values; no TLS here. Nothing of a certificate is believed, and
  * nothing is returned, before all of it is checked.
  */
 #ifndef REMORA_PEER_CERT_H
@@ -11,6 +11,8 @@
 
 #include "cert_rules.h"
 #include "err.h"
+#include "pki.h"
+#include "principal.h"
 #include "reason.h"
 #include "refcount.h"
 #include "spiffe_id.h"
@@ -23,7 +25,10 @@
 struct peer_cert {
     struct refcount refs;          /* private */
     struct peer_cert_chain *chain; /* private: what it presented, to be verified again */
-    struct spiffe_id id;           /* as the certificate says it, alias or not */
+    enum principal_kind kind;
+    const char *principal; /* principal.h; never NULL, never "" */
+    struct spiffe_id id; /* as the certificate says it, alias or not; empty unless PRINCIPAL_URI */
+    char *common_name;   /* the subject's, if it has one that is fit to be shown; else NULL */
     /* Of the whole path, wall clock: the latest start and the earliest end. */
     int64_t not_before_ms;
     int64_t not_after_ms;
@@ -41,7 +46,12 @@ struct peer_cert_check {
     const struct peer_cert_der *chain; /* leaf first */
     size_t num_certs;
     const struct trust *trust;
-    struct cert_rules rules;
+    struct cert_rules rules; /* of SPIFFE */
+    /*
+     * NULL: the X.509-SVID rules. Else those of this PKI; of `trust` only the revocation lists count
+     * then, and that nobody speaks for a trust domain of which we have a bundle but that bundle.
+     */
+    const struct pki *pki;
     int64_t now_ms; /* wall clock */
 };
 
@@ -70,6 +80,24 @@ struct peer_cert_check {
  *   CERT_EXPIRED       a certificate of the path, leaf first, ended before now_ms
  *   CERT_REVOKED       a certificate of the path, leaf first, is on a revocation list of its issuer
  *   CRL_EXPIRED        trust->crl_strict is set, and none of its issuer's lists is of now
+ *
+ * By a PKI's rules the order is:
+ *
+ *   CERT_MALFORMED     as above
+ *   CERT_IS_CA         as above
+ *   CERT_UNTRUSTED     as above, with the PKI's roots
+ *   CERT_TOO_DEEP      more intermediates than pki->max_intermediates
+ *   CERT_WEAK          as above
+ *   CERT_KEY_USAGE     the leaf has a keyUsage without digitalSignature, or with keyCertSign or
+ *                      cRLSign; a certificate below the root has an extended key usage without
+ *                      clientAuth (of a client) or serverAuth (of a server)
+ *   CERT_NOT_YET_VALID, CERT_EXPIRED, CERT_REVOKED, CRL_EXPIRED  as above
+ *   of a client: CERT_NO_PRINCIPAL   no name of the kinds in pki->principals
+ *                CERT_BAD_PRINCIPAL  the name that counts is there twice, or cannot be used
+ *                CERT_TWO_URI_SANS, CERT_NO_SPIFFE_ID, CERT_BAD_SPIFFE_ID  the same, of the URI SAN
+ *                CERT_WRONG_TRUST_DOMAIN  the SPIFFE ID is of a trust domain that we know, and the
+ *                      chain does not lead to that one's bundle too
+ *   of a server: IDENTITY_MISMATCH   no SAN matches pki->server_name
  */
 struct peer_cert *peer_cert_verify(const struct peer_cert_check *check, enum reason *reason,
                                    struct err *err);
@@ -84,9 +112,18 @@ enum reason peer_cert_recheck(const struct peer_cert *peer, const struct trust *
                               const struct cert_rules *rules, int64_t now_ms, int64_t grace_ms,
                               struct err *err);
 
+/* The same by the rules of this PKI, as in peer_cert_check. A principal that is another one now is
+ * IDENTITY_MISMATCH. */
+enum reason peer_cert_recheck_pki(const struct peer_cert *peer, const struct trust *trust,
+                                  const struct pki *pki, int64_t now_ms, int64_t grace_ms,
+                                  struct err *err);
+
 /* The part of it that needs no signatures: CERT_EXPIRED, or REASON_DONE. */
 enum reason peer_cert_recheck_time(const struct peer_cert *peer, int64_t now_ms, int64_t grace_ms,
                                    struct err *err);
+
+/* The peer's name for logs: a SPIFFE ID with its scheme, else the principal. Lent. */
+const char *peer_cert_name(const struct peer_cert *peer);
 
 struct peer_cert *peer_cert_ref(struct peer_cert *peer); /* returns `peer` */
 void peer_cert_unref(struct peer_cert *peer);            /* NULL is ignored */

@@ -18,8 +18,8 @@ enum {
 struct trust_bundle;
 
 /*
- * From certificates, PEM or DER. Every one must be a CA
- * certificate; the error names which is not ("trust bundle: certificate 3 of 4 is not a CA").
+ * From certificates, PEM or DER. `trust_domain` NULL: they are of none (a PKI that is not SPIFFE's),
+ * and its name is "". Every one must be a CA certificate; the error names which is not ("trust bundle: certificate 3 of 4 is not a CA").
  * Duplicates count once. None at all, any other PEM block, and a block that cannot be read are
  * errors: half a bundle is not a bundle. Expired roots are kept, they verify nothing. NULL: *err is
  * ERR_INVALID, ERR_LIMIT or ERR_NOMEM.

@@ -407,12 +407,13 @@ struct peer_cert *tls_conn_peer(const struct tls_conn *conn)
 struct tls_conn_info tls_conn_info(const struct tls_conn *conn)
 {
     if (SSL_in_init(conn->ssl))
-        return (struct tls_conn_info){"", "", "", ""};
+        return (struct tls_conn_info){"", "", "", "", false};
     return (struct tls_conn_info){
         .version = SSL_get_version(conn->ssl),
         .cipher = SSL_CIPHER_standard_name(SSL_get_current_cipher(conn->ssl)),
         .group = tls_library_group_name(conn->ssl),
         .alpn = has_h2(conn->ssl) ? "h2" : "",
+        .is_resumed = SSL_session_reused(conn->ssl) != 0,
     };
 }
 

@@ -16,6 +16,7 @@
 #ifndef REMORA_TLS_CONN_H
 #define REMORA_TLS_CONN_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -45,20 +46,21 @@ struct tls_conn_params {
     enum tls_role role;
     int64_t now_ms; /* wall clock: the moment at which the peer's certificate must be valid */
     /*
-     * Mesh client only: the SPIFFE IDs of which the server must have one. Copied. An empty list is
-     * an error, never "anyone".
+     * Mesh and Istio clients only: the SPIFFE IDs of which the server must have one. Copied. An
+     * empty list is an error, never "anyone".
      */
     const char *const *expected;
     size_t num_expected;
 };
 
-/* The facts of an open connection, in static storage: "TLSv1.3", "TLS_AES_128_GCM_SHA256",
- * "X25519", "h2". */
+/* The facts of an open connection, lent until free: "TLSv1.3", "TLS_AES_128_GCM_SHA256", "X25519",
+ * "h2". */
 struct tls_conn_info {
     const char *version;
     const char *cipher;
     const char *group;
-    const char *alpn;
+    const char *alpn; /* "": none was negotiated */
+    bool is_resumed;
 };
 
 /*
@@ -109,8 +111,8 @@ enum tls_status tls_conn_status(const struct tls_conn *conn);
 enum reason tls_conn_reason(const struct tls_conn *conn);
 const struct err *tls_conn_err(const struct tls_conn *conn);
 
-/* The verified peer, lent until free (peer_cert_ref to keep it): from TLS_OPEN on in a mesh
- * connection; else NULL. */
+/* The verified peer, lent until free (peer_cert_ref to keep it), from TLS_OPEN on; NULL: a client
+ * without a certificate where that is allowed, or a connection of the control plane. */
 struct peer_cert *tls_conn_peer(const struct tls_conn *conn);
 
 /* Valid from TLS_OPEN on; before, all members are "". */
