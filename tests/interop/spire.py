@@ -193,10 +193,11 @@ class Machine:
         roots = [base64.b64decode(root["asn1"]) for root in domain.ask("bundle", "show")["x509_authorities"]]
         return base64.b64decode(json.loads(shown)["federated_bundles"].get(f"spiffe://{domain.name}", "")) == b"".join(roots)
 
-    def entry(self, identity, federates_with=(), uid=AGENT_UID, ttl_s=SVID_TTL_S):
-        """Registers processes of this uid on this machine; returns the Entry."""
+    def entry(self, identity, federates_with=(), ttl_s=SVID_TTL_S, hint=""):
+        """Registers processes of the agents' uid on this machine; returns the Entry."""
         return Entry(self.domain, ["-parentID", f"spiffe://{self.domain.name}/spire/agent/join_token/{self._token}",
-                                   "-spiffeID", identity, "-selector", f"unix:uid:{uid}", "-x509SVIDTTL", str(ttl_s)],
+                                   "-spiffeID", identity, "-selector", f"unix:uid:{AGENT_UID}", "-x509SVIDTTL", str(ttl_s),
+                                   "-hint", hint],
                      [other.name for other in federates_with])
 
 
@@ -225,13 +226,13 @@ class Entry:
 class SpireAgent(Agent):
     """A pod whose sidecar gets its certificate from a machine's SPIRE agent. Made by SpireMesh. Attributes: `machine`, `entry`."""
 
-    def __init__(self, mesh, pod, domain, path):
+    def __init__(self, mesh, pod, domain, path, **entry):
         super().__init__(mesh, pod, "demo", pod.name)
         self.domain = domain
         self.identity = f"spiffe://{domain.name}{path}"
         self.workload["trustDomain"] = domain.name
         self.machine = domain.machine(pod.name)
-        self.entry = self.machine.entry(self.identity, [other for other in mesh.domains if other is not domain])
+        self.entry = self.machine.entry(self.identity, [other for other in mesh.domains if other is not domain], **entry)
 
     def options(self):
         return {
@@ -252,9 +253,9 @@ class SpireMesh(Mesh):
                 if other is not one:
                     one.federate(other)
 
-    def spire_agent(self, name, domain, path):
-        """A new pod with a sidecar whose SPIFFE ID has this path."""
-        self.agents[name] = SpireAgent(self, self.node.pod(name), domain, path)
+    def spire_agent(self, name, domain, path, **entry):
+        """A new pod with a sidecar whose SPIFFE ID has this path; more arguments are Machine.entry()'s."""
+        self.agents[name] = SpireAgent(self, self.node.pod(name), domain, path, **entry)
         return self.agents[name]
 
     def spire_peer(self, name, domain, path):
