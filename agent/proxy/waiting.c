@@ -11,7 +11,7 @@ enum {
     ASK_AGAIN_MS =
         1000, /* after which a name is told once more, in case that it was lost on the way */
     /* Names that one session may be led through: a service, its waypoint, the waypoint's pod, a gateway, and room. */
-    WAITS_MAX = 8,
+    NAMES_MAX = 8,
 };
 
 /* ------------------------------------------------------------------------------------------------- what is asked for -- */
@@ -86,11 +86,18 @@ static void waiting_tell_again(struct session *session)
 
 /* ------------------------------------------------------------------------------------------------------------- waiting -- */
 
+/* News of other things lead nowhere: who still waits for the same is not led on. */
+static bool waiting_is_led_on(const struct proxy *proxy, const char *name)
+{
+    const struct waiting_ask *former = proxy->waiting.former;
+    return name != NULL && (former == NULL || strcmp(former->name, name) != 0);
+}
+
 /* The first wait starts the clock for all that follow. */
 static bool waiting_is_over(const struct session *session)
 {
     const struct waiting_session *waiting = &session->waiting;
-    return waiting->num_waits >= WAITS_MAX ||
+    return waiting->num_names > NAMES_MAX ||
            net_loop_now_ms(session->proxy->loop) >= waiting->deadline_ms;
 }
 
@@ -100,7 +107,6 @@ static void waiting_enter(struct session *session, struct waiting_ask *ask,
     struct proxy *proxy = session->proxy;
     session->waiting.handler = handler;
     session->waiting.ask = ask;
-    session->waiting.num_waits++;
     if (ask != NULL)
         ask->num++;
     if (proxy->waiting.num++ == 0)
@@ -113,9 +119,11 @@ void waiting_start(struct session *session, const char *name, const struct waiti
 {
     struct proxy *proxy = session->proxy;
     struct waiting_ask *ask = NULL;
-    if (session->waiting.num_waits == 0)
+    if (session->waiting.deadline_ms == 0)
         session->waiting.deadline_ms =
             net_loop_now_ms(proxy->loop) + proxy->options.discovery_timeout_ms;
+    if (waiting_is_led_on(proxy, name))
+        session->waiting.num_names++;
     if (waiting_is_over(session)) {
         handler->on_timeout(session);
         return;
@@ -146,16 +154,27 @@ void waiting_cancel(struct session *session)
 
 /* ------------------------------------------------------------------------------------------------------- what ends it -- */
 
+/* What it has waited for is kept meanwhile: should it go on waiting for that, nobody is told again. */
+static void waiting_decide_again(struct session *session)
+{
+    struct proxy *proxy = session->proxy;
+    const struct waiting_handler *handler = session->waiting.handler;
+    struct waiting_ask *ask = session->waiting.ask;
+    if (ask != NULL)
+        ask->num++;
+    waiting_cancel(session);
+    session_set_snapshot(session, proxy->mesh);
+    proxy->waiting.former = ask;
+    handler->on_news(session);
+    proxy->waiting.former = NULL;
+    waiting_leave_ask(proxy, ask);
+}
+
 void waiting_on_news(struct proxy *proxy)
 {
     /* Those that wait again go to the end of the list. */
-    for (size_t num = proxy->waiting.num; num > 0; num--) {
-        struct session *session = TAILQ_FIRST(&proxy->waiting.sessions);
-        const struct waiting_handler *handler = session->waiting.handler;
-        waiting_cancel(session);
-        session_set_snapshot(session, proxy->mesh);
-        handler->on_news(session);
-    }
+    for (size_t num = proxy->waiting.num; num > 0; num--)
+        waiting_decide_again(TAILQ_FIRST(&proxy->waiting.sessions));
 }
 
 const char *waiting_local_detail(const struct session *session)

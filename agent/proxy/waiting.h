@@ -29,7 +29,7 @@ struct waiting_session {
     const struct waiting_handler *handler; /* NULL: does not wait */
     struct waiting_ask *ask;               /* what was asked for, or NULL */
     uint64_t deadline_ms; /* of all its waits together, in the loop's time; 0: has never waited */
-    unsigned num_waits;
+    unsigned num_names;   /* that it was led through */
 };
 
 /* The proxy's part. */
@@ -37,6 +37,8 @@ struct waiting {
     TAILQ_HEAD(waiting_list, session) sessions;
     size_t num;
     void *asks; /* by name; of tsearch(3) */
+    const struct waiting_ask
+        *former; /* for what the session that is being decided again has waited, or NULL */
     struct net_timer *timer;
 };
 
