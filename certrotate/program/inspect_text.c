@@ -86,7 +86,7 @@ static int add_escaped(struct buf *out, const uint8_t *bytes, size_t len)
     return 0;
 }
 
-static int add_name(struct buf *out, const char *label, X509_NAME *name)
+static int add_name(struct buf *out, const char *label, const X509_NAME *name)
 {
     char text[NAME_TEXT_MAX] = "";
     BIO *bio = BIO_new(BIO_s_mem());
