@@ -119,5 +119,8 @@ enum xds_want_due xds_want_due(const struct xds_want *want, const struct xds_wan
     if (!want->own && has_passed(idle_since_ms, times->unused_ms, now_ms))
         return XDS_WANT_EXPIRE;
     bool is_time = has_passed(want->asked_at_ms, interval_ms(want, times, now_ms), now_ms);
+    /* Whoever comes after it would go by an absence of long ago. */
+    if (want->answered && want->by == NULL && !in_use && is_time)
+        return XDS_WANT_EXPIRE;
     return want->disturbed || (in_use && is_time) ? XDS_WANT_ASK_AGAIN : XDS_WANT_NOTHING;
 }

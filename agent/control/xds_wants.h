@@ -62,7 +62,8 @@ struct xds_wants_times {
 enum xds_want_due { XDS_WANT_NOTHING, XDS_WANT_ASK_AGAIN, XDS_WANT_EXPIRE };
 
 /* A service may get endpoints without a word, and is asked for again; an empty one as often as what
- * is absent or has not been answered. */
+ * is absent or has not been answered. An absence that is out of use is forgotten instead: it may be
+ * the address of a pod by now, which is not to be dialled in clear because it once was none. */
 enum xds_want_due xds_want_due(const struct xds_want *want, const struct xds_wants_times *times,
                                uint64_t now_ms);
 

@@ -152,6 +152,27 @@ static void what_was_not_there_is_found_while_it_is_in_use(void **state)
     world_run(world, has_eleven);
 }
 
+static bool has_forgotten_eleven(struct world *world)
+{
+    return !world_is_answered(world, "/10.0.0.11") &&
+           !istiod_has_subscribed(world_stream(world), XDS_ADDRESS, "/10.0.0.11");
+}
+
+/* A pod that has come meanwhile would be taken for something outside of the mesh. */
+static void nobody_goes_by_an_absence_of_long_ago(void **state)
+{
+    struct world *world = *state;
+    world->options.absent_ms = 20;
+    start_well(world);
+    world_ask(world, "/10.0.0.11");
+    world_run(world, knows_eleven);
+    world_run(world, has_forgotten_eleven);
+    istiod_put_workload(world->istiod, "eleven", "10.0.0.11", NULL);
+    world_ask(world, "/10.0.0.11");
+    world_run(world, knows_eleven);
+    assert_true(world_has_workload(world, "eleven"));
+}
+
 static bool has_first_endpoint(struct world *world)
 {
     return world_has_workload(world, "e/1");
@@ -566,6 +587,7 @@ int main(void)
         WORLD_TEST(ten_workers_that_ask_for_one_name_make_one_request),
         WORLD_TEST(what_cannot_be_a_name_is_refused),
         WORLD_TEST(what_was_not_there_is_found_while_it_is_in_use),
+        WORLD_TEST(nobody_goes_by_an_absence_of_long_ago),
         WORLD_TEST(a_new_endpoint_is_found_while_its_service_is_in_use),
         WORLD_TEST(the_first_endpoint_of_a_service_is_found_as_soon_as_what_was_absent),
         WORLD_TEST(a_service_whose_endpoints_are_replaced_is_asked_for_at_once),

@@ -30,7 +30,9 @@ static void what_is_due_depends_on_the_answer_and_on_its_use(void **state)
         {WORKLOAD, true, 1000, 9999, 0, XDS_WANT_NOTHING},
         {ABSENT, false, 1000, 1004, 0, XDS_WANT_NOTHING},
         {ABSENT, false, 1003, 1005, 0, XDS_WANT_ASK_AGAIN},
-        {ABSENT, false, 999, 1005, 0, XDS_WANT_NOTHING}, /* nobody uses it since it was asked for */
+        {ABSENT, false, 999, 1004, 0, XDS_WANT_NOTHING},
+        {ABSENT, false, 999, 1005, 0, XDS_WANT_EXPIRE}, /* nobody uses it since it was asked for */
+        {UNANSWERED, false, 999, 1005, 0, XDS_WANT_NOTHING},
         {ABSENT, true, 0, 1005, 0, XDS_WANT_ASK_AGAIN},
         {ABSENT, false, 1003, 1700, 0, XDS_WANT_EXPIRE},
         {UNANSWERED, false, 1004, 1005, 0, XDS_WANT_ASK_AGAIN},
