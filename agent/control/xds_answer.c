@@ -156,6 +156,31 @@ static void answer_names(struct taking *taking, struct xds_wire resource, struct
     lose_names(delta, by);
 }
 
+static void doubt_absence(struct xds_delta *delta, const char *text)
+{
+    struct xds_name *name = xds_names_find(&delta->names[XDS_ADDRESS], text);
+    if (name == NULL || name->ask == NULL || !name->ask->answered || name->ask->answered_by != NULL)
+        return;
+    xds_delta_clear_answer(name->ask);
+    delta->handler->on_unanswered(delta->owner, text);
+}
+
+/* There is something by these names, though it cannot be used. */
+static void doubt_names(struct taking *taking, struct xds_wire resource, const char *text)
+{
+    struct xds_wire_field field;
+    size_t num_aliases = 0;
+    if (taking->answer->type != XDS_ADDRESS || taking->delta->wildcard)
+        return;
+    doubt_absence(taking->delta, text);
+    while (xds_wire_next(&resource, &field) > 0) {
+        char alias[XDS_NAME_MAX + 1];
+        if (field.number == RESOURCE_ALIASES && num_aliases++ < XDS_ALIASES_MAX &&
+            xds_wire_text(&field, alias, sizeof(alias)))
+            doubt_absence(taking->delta, alias);
+    }
+}
+
 /* --------------------------------------------------------------------------------- a resource -- */
 
 static void open_body(struct envelope *envelope, const struct xds_wire_field *any,
@@ -262,6 +287,8 @@ static void take_resource(struct taking *taking, const struct xds_wire_field *fi
     if (is_unchanged(name, &envelope) || use(taking, name, &envelope)) {
         xds_delta_set_confirmed(delta, type, name);
         answer_names(taking, wire, name);
+    } else {
+        doubt_names(taking, wire, name->text);
     }
     xds_names_put(&delta->names[type], name);
 }
@@ -346,6 +373,7 @@ static int acknowledge(struct taking *taking)
     if (len > 0)
         memcpy(ack->reasons, buf_head(&taking->reasons), len);
     STAILQ_INSERT_TAIL(&taking->delta->acks, ack, entry);
+    taking->delta->num_acks++;
     return 0;
 }
 
@@ -371,6 +399,9 @@ int xds_delta_receive(struct xds_delta *delta, const uint8_t *bytes, size_t len,
 {
     struct taking taking = {.delta = delta, .answer = answer};
     *answer = (struct xds_delta_answer){0};
+    if (delta->num_acks >= XDS_ACKS_MAX)
+        return err_set(err, ERR_PROTOCOL, "it answers and does not take %d acknowledgements",
+                       XDS_ACKS_MAX);
     int result = take(&taking, xds_wire_of(bytes, len), err);
     buf_done(&taking.reasons);
     return result;

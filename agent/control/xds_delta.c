@@ -38,6 +38,7 @@ static void drop_acks(struct xds_delta *delta)
         STAILQ_REMOVE_HEAD(&delta->acks, entry);
         free(ack);
     }
+    delta->num_acks = 0;
 }
 
 void xds_delta_free(struct xds_delta *delta)

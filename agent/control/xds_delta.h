@@ -45,6 +45,7 @@ enum {
     XDS_HELD_MAX = 2000000,     /* resources of one type, workloads and services together */
     XDS_SUBSCRIBED_MAX = 65536, /* names that we ask for: what one pod talks to within minutes */
     XDS_REASONS_MAX = 4096,     /* bytes of a NACK's message; what does not fit is counted */
+    XDS_ACKS_MAX = 4096,        /* that wait to be sent; servers wait for each before they go on */
     /* Bytes of names and versions in one request: istiod takes no message above 4 MiB. What does not
      * fit: see xds_delta_start. */
     XDS_REQUEST_MAX = 3 * 1024 * 1024,
@@ -75,7 +76,8 @@ struct xds_delta_handler {
     /* A subscribed name of an address has an answer: the resource `by`, which on_resource has told,
      * or `by` NULL: there is no such thing. May come again. */
     void (*on_answered)(void *owner, const char *name, const char *by);
-    /* What a subscribed name had been answered holds no more; it is asked for anew. */
+    /* What a subscribed name had been answered holds no more; it is asked for anew. Or it had been
+     * told to be absent and is there, in a form that is rejected. */
     void (*on_unanswered)(void *owner, const char *name);
     /* A resource is rejected: by on_resource, or because what is around it is wrong. For the log. */
     void (*on_rejected)(void *owner, enum xds_type type, const char *name, const char *reason);

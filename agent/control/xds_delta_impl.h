@@ -35,6 +35,7 @@ struct xds_delta {
     bool is_started;
     bool first_due[XDS_NUM_TYPES];
     STAILQ_HEAD(, xds_ack) acks;
+    size_t num_acks;
     struct xds_ask_queue leaving;
     struct xds_ask_queue joining;
 };

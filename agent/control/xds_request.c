@@ -133,6 +133,7 @@ static void write_ack(struct request *request)
 {
     struct xds_ack *ack = STAILQ_FIRST(&request->delta->acks);
     STAILQ_REMOVE_HEAD(&request->delta->acks, entry);
+    request->delta->num_acks--;
     note(request, xds_wire_put_text(request->out, REQUEST_TYPE_URL, ack->type_url));
     note(request, xds_wire_put_text(request->out, REQUEST_NONCE, ack->nonce));
     if (ack->reasons[0] != '\0')

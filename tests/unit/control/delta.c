@@ -484,6 +484,53 @@ static void what_was_held_stays_when_its_change_is_rejected(void **state)
     tear_down(&world);
 }
 
+static void what_is_there_and_rejected_is_not_absent(void **state)
+{
+    struct world world;
+    set_up(&world, false);
+    istiod_put_workload(world.istiod, "own", "10.0.0.1", NULL);
+    connect_to(&world);
+    recorder_subscribe(&world.client, "/10.0.0.1");
+    recorder_subscribe(&world.client, "/10.0.0.2");
+    recorder_talk(&world.client, world.stream);
+    assert_string_equal(recorder_answer(&world.client, "/10.0.0.2"), "");
+    istiod_put_workload(world.istiod, "w/2", "10.0.0.2", NULL);
+    world.client.reject = "w/2";
+    world.client.reason = "no";
+    xds_delta_ask_again(world.client.delta, "/10.0.0.2");
+    recorder_talk(&world.client, world.stream);
+    assert_string_equal(recorder_answer(&world.client, "/10.0.0.2"), "?");
+    assert_string_equal(recorder_answer(&world.client, "/10.0.0.1"), "own");
+    world.client.reject = NULL;
+    xds_delta_ask_again(world.client.delta, "/10.0.0.2");
+    recorder_talk(&world.client, world.stream);
+    assert_string_equal(recorder_answer(&world.client, "/10.0.0.2"), "w/2");
+    tear_down(&world);
+}
+
+static void a_server_that_takes_no_acknowledgements_is_left(void **state)
+{
+    static const uint8_t answer[] = "\x22\x03"
+                                    "any"
+                                    "\x2a\x01"
+                                    "n"; /* type URL, nonce */
+    struct world world;
+    struct xds_delta_answer taken;
+    struct err err = {0};
+    size_t num = 0;
+    set_up(&world, false);
+    connect_to(&world);
+    while (num < 100000 &&
+           xds_delta_receive(world.client.delta, answer, sizeof(answer) - 1, &taken, &err) == 0)
+        num++;
+    assert_int_equal(num, XDS_ACKS_MAX);
+    assert_int_equal(err.kind, ERR_PROTOCOL);
+    connect_to(&world); /* the next one is told nothing of it */
+    assert_int_equal(
+        xds_delta_receive(world.client.delta, answer, sizeof(answer) - 1, &taken, &err), 0);
+    tear_down(&world);
+}
+
 static void the_reasons_are_bounded_and_what_is_left_out_is_counted(void **state)
 {
     struct world world;
@@ -707,6 +754,8 @@ int main(void)
         cmocka_unit_test(the_number_of_names_is_bounded),
         cmocka_unit_test(one_bad_resource_is_named_and_the_good_ones_apply),
         cmocka_unit_test(what_was_held_stays_when_its_change_is_rejected),
+        cmocka_unit_test(what_is_there_and_rejected_is_not_absent),
+        cmocka_unit_test(a_server_that_takes_no_acknowledgements_is_left),
         cmocka_unit_test(the_reasons_are_bounded_and_what_is_left_out_is_counted),
         cmocka_unit_test(envelopes_that_are_wrong_are_rejected_by_name),
         cmocka_unit_test(types_that_nobody_knows_are_acknowledged),
