@@ -37,13 +37,13 @@ struct client_hello {
     /* private */
     uint8_t header[5]; /* of the current record */
     size_t header_len;
-    size_t record_left;  /* bytes of the record's body that are to come */
-    size_t fed_len;      /* bytes altogether */
-    struct buf message;  /* the handshake message, with its header */
-    size_t alpn_at;      /* offset into it of the list of protocols */
-    size_t alpn_len;     /* 0: no ALPN */
-    size_t versions_at;  /* of the list of versions */
-    size_t versions_len; /* 0: no such extension */
+    size_t record_left;      /* bytes of the record's body that are to come */
+    size_t fed_len;          /* bytes altogether */
+    struct buf message;      /* the handshake message, with its header */
+    const uint8_t *alpn;     /* the list of protocols, in `message` */
+    size_t alpn_len;         /* 0: no ALPN */
+    const uint8_t *versions; /* the list of versions, in `message` */
+    size_t versions_len;     /* 0: none */
     uint16_t legacy_version;
     char sni[CLIENT_HELLO_SNI_MAX + 1];
 };
