@@ -21,6 +21,7 @@ from spire import ROTATION_S, SVID_TTL_S, SpireMesh, TrustDomain  # noqa: E402
 
 ONE, TWO = "one.test", "two.test"
 ROTATIONS = 3
+CLIENTS = 16
 PORT, TARGET_PORT = 80, 8080
 GRACE_S = 20  # SPIRE needs seconds to tell its agents what its server has been told
 HEAL_S = 45  # after long outages the agent asks each thirty seconds
@@ -69,13 +70,13 @@ class Case(unittest.TestCase):
         with contextlib.ExitStack() as stack:
             for destination in {destination for _, destination in pairs}:
                 stack.enter_context(actors.Server(destination.pod.listen(port=TARGET_PORT), actors.echo))
-            loads = {pair: stack.enter_context(Load(pair[0].pod, self.vips[pair[1]], PORT)) for pair in pairs}
+            loads = {pair: stack.enter_context(Load(pair[0].pod, self.vips[pair[1]], PORT, CLIENTS)) for pair in pairs}
             yield
             for load in loads.values():
                 load.stop()
         for (source, destination), load in loads.items():
             self.assertEqual(dict(load.failures), {}, f"from {source.name} to {destination.name}")
-            self.assertGreater(load.connections, 10)
+            self.assertGreater(load.connections, 10 * CLIENTS)
             self.wait_tunnelled(source, destination)
 
     def wait_tunnelled(self, source, destination):
