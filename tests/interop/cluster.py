@@ -148,9 +148,9 @@ class Cluster:
             "conditions": [{"type": kind, "status": "True"} for kind in ("PodScheduled", "Initialized", "ContainersReady", "Ready")],
         }}, part="status")
 
-    def service(self, namespace, name, ip, ports, selector):
+    def service(self, namespace, name, ip, ports, selector, labels=None):
         """A service with the given address and ports {service port: target port}. Its endpoints are endpoint_slice()'s."""
-        self.create("v1", "services", namespace, name, spec={
+        self.create("v1", "services", namespace, name, metadata={"labels": labels or {}}, spec={
             "clusterIP": ip, "selector": selector,
             "ports": [{"name": f"tcp-{port}", "port": port, "targetPort": target} for port, target in ports.items()]})
 

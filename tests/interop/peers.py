@@ -5,6 +5,7 @@ import os
 FOLDER = os.environ.get("REMORA_INTEROP_DIR") or "/var/cache/remora-interop"
 PROGRAMS = os.path.join(FOLDER, "bin")
 ISTIO_DEFINITIONS = os.path.join(FOLDER, "istio-definitions.yaml")
+GATEWAY_DEFINITIONS = os.path.join(FOLDER, "gateway-definitions.yaml")
 
 
 def program(name):

@@ -11,20 +11,24 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "harness"))
 
 import actors  # noqa: E402
+import hbone  # noqa: E402
 import istiod as istio  # noqa: E402
-from authority import Authority, serial_of  # noqa: E402
+from authority import Authority, Credentials, serial_of  # noqa: E402
 from cluster import Cluster  # noqa: E402
 from istio_mesh import IstioMesh  # noqa: E402
 from load import Load  # noqa: E402
 from mesh import replace_file  # noqa: E402
+from peers import GATEWAY_DEFINITIONS  # noqa: E402
 from pods import AGENT_GID, AGENT_UID, Node, program, require_root, wait_until  # noqa: E402
 
 ROTATING_TTL = "10s"  # the least that may be asked for
 ROTATIONS = 3
 AWAY_S = 5
 ROLLOUT_S = 5
+ASKED = b"anybody there?"
 TAKES_EFFECT_S = 15  # istiod gathers changes for 0.1 s and then pushes; an agent that asks anew does so each few seconds
 SECURITY = "security.istio.io/v1"
+GATEWAY = "gateway.networking.k8s.io/v1"
 
 
 class Case(unittest.TestCase):
@@ -282,17 +286,19 @@ class Discovery(Case):
         first, second = self.mesh.agent("rolling-1"), self.mesh.agent("rolling-2")
         self.cluster.service("demo", "rolling", vip, {80: 8081}, {"app": "rolling-1"})
         self.cluster.endpoint_slice("demo", "rolling", {80: 8081}, {first.name: first.pod.ipv4})
+        servers = []
         for agent in (first, second):
             agent.capture()
             agent.start()
-            self.serve(agent.pod, 8081)
+            servers.append(self.serve(agent.pod, 8081))
         self.wait_works(self.client.pod, vip, 80)
         with Load(self.client.pod, vip, 80) as load:
             for old, new in ((first, second), (second, first)):
-                self.replace_endpoint("rolling", old, new)
+                self.replace_endpoint(old, new)
         self.assert_no_failures(load)
+        self.assertTrue(all(server.num_accepted > 0 for server in servers))
 
-    def replace_endpoint(self, service, old, new):
+    def replace_endpoint(self, old, new):
         """As a Deployment does: the new pod is ready, then the old one is about to end, and is gone when its grace is over."""
         self.cluster.patch("v1", "pods", "demo", new.name, {"metadata": {"labels": {"app": "rolling-1"}}})
         time.sleep(ROLLOUT_S)
@@ -383,6 +389,78 @@ class WildcardDiscovery(Discovery):
     """The same with all of the mesh's addresses in every agent."""
 
     agent_options = {"discovery": "wildcard"}
+
+
+class Waypoint(Case):
+    """A service whose connections go through a waypoint: a pod of somebody else's, here the test itself."""
+
+    vip, waypoint_vip = "198.19.0.10", "198.19.0.20"
+
+    @classmethod
+    def start_istiod(cls):
+        cls.cluster.apply_definitions(GATEWAY_DEFINITIONS)
+        super().start_istiod()
+
+    def make_waypoint(self):
+        """Its pod, service and Gateway, and what a controller would write: endpoints, and the Gateway's address."""
+        labels = {"gateway.networking.k8s.io/gateway-name": "waypoint", "gateway.istio.io/managed": "istio.io-mesh-controller"}
+        pod = self.node.pod("waypoint")
+        self.cluster.service_account("demo", "waypoint")
+        self.cluster.run_pod("demo", "waypoint", "waypoint", [pod.ipv4], labels)
+        self.cluster.service("demo", "waypoint", self.waypoint_vip, {hbone.PORT: hbone.PORT}, labels, labels)
+        self.cluster.endpoint_slice("demo", "waypoint", {hbone.PORT: hbone.PORT}, {"waypoint": pod.ipv4})
+        self.cluster.create(GATEWAY, "gateways", "demo", "waypoint", apiVersion=GATEWAY, kind="Gateway", spec={
+            "gatewayClassName": "istio-waypoint", "listeners": [{"name": "mesh", "port": hbone.PORT, "protocol": "HBONE"}]})
+        self.cluster.patch(GATEWAY, "gateways", "demo", "waypoint", {"status": {"addresses": [
+            {"type": "Hostname", "value": "waypoint.demo.svc.cluster.local"}]}}, part="status")
+        return pod
+
+    def certificate(self, pod):
+        """Of the waypoint's service account, from istiod; (credentials, file of the roots)."""
+        folder = os.path.join(self.node.folder, "waypoint")
+        replace_file(self.mesh.token_file("waypoint"), self.cluster.token("demo", "waypoint", istio.AUDIENCE), 0o600)
+        pod.run([program("remora-certrotate"), "--once", "--identity=spiffe://cluster.local/ns/demo/sa/waypoint",
+                 f"--ca-address={self.istiod.address}", f"--ca-server-name={istio.SERVER_NAME}",
+                 f"--ca-root-file={self.istiod.root_file}", f"--token-file={self.mesh.token_file('waypoint')}",
+                 f"--output-dir={folder}", "--memory-only=false"])
+        return Credentials(*(os.path.join(folder, name) for name in ("tls.crt", "tls.key"))), os.path.join(folder, "ca.crt")
+
+    def test_connections_to_the_service_go_through_its_waypoint_by_name(self):
+        server = self.serve(self.server.pod, 8080)
+        self.cluster.service("demo", "web", self.vip, {80: 8080}, {"app": "server"})
+        self.cluster.endpoint_slice("demo", "web", {80: 8080}, {"server": self.server.pod.ipv4})
+        self.wait_works(self.client.pod, self.vip, 80)
+        pod = self.make_waypoint()
+        credentials, roots = self.certificate(pod)
+        waypoint = self.enterContext(hbone.Server(pod, hbone.server_context(credentials, roots)))
+        self.cluster.patch("v1", "services", "demo", "web", {"metadata": {"labels": {"istio.io/use-waypoint": "waypoint"}}})
+        connection = self.enterContext(self.wait_through(waypoint))
+        with waypoint.accept() as peer:
+            self.assertEqual(hbone.identity_of(peer.tls), [self.client.identity])
+            tunnel = peer.accept()
+            self.assertEqual(tunnel.header(":authority"), f"{self.vip}:80")
+            peer.answer(tunnel, 200)
+            self.assertEqual(peer.receive(tunnel, len(ASKED)), ASKED)
+            peer.send(tunnel, b"it answers")
+            self.assertEqual(actors.read_exactly(connection, 10), b"it answers")
+
+    def wait_through(self, waypoint):
+        """A connection to the service that arrives at the waypoint; those before it went to the server."""
+
+        def look():
+            connection = self.client.pod.connect(self.vip, 80)
+            connection.sendall(ASKED)
+            connection.settimeout(1)
+            try:
+                connection.recv(1)
+            except TimeoutError:
+                if not waypoint.nobody_is_there():
+                    connection.settimeout(10)
+                    return connection
+            connection.close()
+            return None
+
+        return wait_until(look, "a connection to go to the waypoint", 30)
 
 
 class Policy(Case):
