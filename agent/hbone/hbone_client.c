@@ -117,7 +117,7 @@ void hbone_client_free(struct hbone_client *client)
 void hbone_client_retire(struct hbone_client *client)
 {
     assert(client->conn != NULL);
-    hbone_conn_drain(client->conn);
+    hbone_conn_drain(client->conn, REASON_DONE);
 }
 
 void hbone_client_close(struct hbone_client *client, enum reason reason, const struct err *err)

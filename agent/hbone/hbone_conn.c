@@ -36,6 +36,7 @@ struct hbone_conn {
     struct err *close_err; /* why it is to be closed; on the heap, because it seldom is */
     bool closing;          /* hbone_conn_close was called, or it has come to its end */
     bool draining;
+    enum reason drained_reason;
     bool is_single;
     bool heard;
     bool over; /* nothing goes in or out any more; streams are being told */
@@ -91,8 +92,7 @@ static void end_broken(struct hbone_conn *conn, const struct err *err)
 
 static void end_finished(struct hbone_conn *conn)
 {
-    bool drained = conn->draining && conn->handler->on_request != NULL;
-    end(conn, drained ? REASON_DRAINED : REASON_DONE, NULL, true);
+    end(conn, conn->draining ? conn->drained_reason : REASON_DONE, NULL, true);
 }
 
 void hbone_conn_close(struct hbone_conn *conn, enum reason reason, const struct err *err)
@@ -119,9 +119,10 @@ void hbone_conn_free(struct hbone_conn *conn)
     release(conn);
 }
 
-void hbone_conn_drain(struct hbone_conn *conn)
+void hbone_conn_drain(struct hbone_conn *conn, enum reason reason)
 {
     conn->draining = true;
+    conn->drained_reason = reason;
     h2_session_start_drain(conn->h2);
 }
 
@@ -356,7 +357,7 @@ void hbone_conn_count_stream(struct hbone_conn *conn, int change)
         conn->idle_at_ms = net_loop_now_ms(conn->loop);
         set_timer(conn);
         if (conn->is_single)
-            hbone_conn_drain(conn);
+            hbone_conn_drain(conn, REASON_DONE);
     }
     tell_room(conn);
 }

@@ -64,8 +64,9 @@ void hbone_conn_close(struct hbone_conn *conn, enum reason reason, const struct 
  */
 void hbone_conn_free(struct hbone_conn *conn);
 
-/* No new streams; closes with DRAINED (server) or DONE (client) when the last has ended. */
-void hbone_conn_drain(struct hbone_conn *conn);
+/* No new streams; closes with `reason` when the last has ended. Called again, the last reason
+ * counts. */
+void hbone_conn_drain(struct hbone_conn *conn, enum reason reason);
 
 struct h2_session *hbone_conn_h2(const struct hbone_conn *conn);
 struct stream *hbone_conn_tls(const struct hbone_conn *conn);

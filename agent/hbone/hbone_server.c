@@ -18,6 +18,7 @@ struct hbone_server {
     struct net_task closing;         /* hbone_server_close during the handshake */
     bool is_closing;
     enum reason close_reason;
+    bool is_retired; /* hbone_server_retire during the handshake */
     struct hbone_server_options options;
     const struct hbone_server_handler *handler;
     void *owner;
@@ -96,6 +97,8 @@ static void on_handshake(void *owner, struct stream *tls, enum reason reason, co
     net_task_cancel(&server->closing);
     if (server->is_closing) /* the handshake was done in the round in which it was to be given up */
         hbone_conn_close(server->conn, server->close_reason, NULL);
+    else if (server->is_retired)
+        hbone_conn_drain(server->conn, REASON_DONE);
     server->peer = peer_cert_ref(tls_stream_peer(tls));
     server->handshaken = true;
     if (server->handler->on_handshaken != NULL)
@@ -145,9 +148,18 @@ struct hbone_server *hbone_server_start(struct tls_io *io, struct net_tcp *tcp,
 void hbone_server_drain(struct hbone_server *server)
 {
     if (server->conn != NULL)
-        hbone_conn_drain(server->conn);
+        hbone_conn_drain(server->conn, REASON_DRAINED);
     else
         hbone_server_close(server, REASON_DRAINED, NULL);
+}
+
+void hbone_server_retire(struct hbone_server *server)
+{
+    if (server->is_retired)
+        return;
+    server->is_retired = true;
+    if (server->conn != NULL && hbone_conn_is_open(server->conn))
+        hbone_conn_drain(server->conn, REASON_DONE);
 }
 
 void hbone_server_close(struct hbone_server *server, enum reason reason, const struct err *err)

@@ -100,6 +100,13 @@ unsigned hbone_server_num_streams(const struct hbone_server *server);
 void hbone_server_drain(struct hbone_server *server);
 
 /*
+ * The certificate that it has shown is not our latest. GOAWAY, so that the client makes its next
+ * connection and sees the latest; existing tunnels go on; when the last ends, on_closed(DONE).
+ * During the handshake: as soon as that is done.
+ */
+void hbone_server_retire(struct hbone_server *server);
+
+/*
  * Ends it at the end of this round of the loop, whatever is open, with on_closed(reason, err). *err
  * is copied and may be NULL.
  */

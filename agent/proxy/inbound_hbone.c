@@ -7,6 +7,7 @@
 
 #include "clock.h"
 #include "hbone_headers.h"
+#include "identity.h"
 #include "inbound.h"
 #include "mesh_inbound.h"
 #include "proxy_state.h"
@@ -323,6 +324,15 @@ void inbound_hbone_drain(struct proxy *proxy)
     struct inbound_tunnel *tunnel;
     TAILQ_FOREACH (tunnel, &proxy->tunnels, entry)
         hbone_server_drain(tunnel->server);
+}
+
+void inbound_hbone_retire(struct proxy *proxy, const struct svid *latest)
+{
+    struct inbound_tunnel *tunnel;
+    TAILQ_FOREACH (tunnel, &proxy->tunnels, entry) {
+        if (identity_svid(tls_context_identity(tunnel->tls)) != latest)
+            hbone_server_retire(tunnel->server);
+    }
 }
 
 void inbound_hbone_close(struct proxy *proxy)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "identity.h"
 #include "log.h"
 
 enum {
@@ -246,6 +247,8 @@ void proxy_set_tls(struct proxy *proxy, struct tls_context *context)
     tls_context_unref(proxy->tls);
     proxy->tls = context;
     hbone_pool_set_context(proxy->pool, context);
+    if (context != NULL)
+        inbound_hbone_retire(proxy, identity_svid(tls_context_identity(context)));
     recheck_on_trust(proxy);
 }
 

@@ -86,7 +86,8 @@ int proxy_listen(struct proxy *proxy, struct err *err);
 void proxy_set_mesh(struct proxy *proxy, struct mesh_snapshot *snapshot);
 
 /*
- * New tunnels, in and out, use `context` from now on; outbound ones that exist end their streams and close. When it
+ * New tunnels, in and out, use `context` from now on. Connections that exist and show another certificate of ours take no new
+ * ones: they end their streams and close. When it
  * trusts differently, the peers of all live tunnels are verified again, and those that it does not trust are closed. NULL: there is no valid
  * identity; new tunnels are refused with REASON_NO_IDENTITY. Takes a reference of its own.
  */

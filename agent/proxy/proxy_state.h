@@ -63,6 +63,12 @@ void outbound_on_accept(void *owner, struct net_tcp *tcp);
 void inbound_plain_on_accept(void *owner, struct net_tcp *tcp);
 void inbound_hbone_on_accept(void *owner, struct net_tcp *tcp);
 
+/*
+ * Inbound HBONE connections whose clients have seen another certificate of ours than `latest`: their next requests go onto
+ * connections with the latest one. Clients thus never depend for long on what we have replaced, and on the roots behind it.
+ */
+void inbound_hbone_retire(struct proxy *proxy, const struct svid *latest);
+
 /* All inbound HBONE connections: no new requests; or: end them in this round of the loop. */
 void inbound_hbone_drain(struct proxy *proxy);
 void inbound_hbone_close(struct proxy *proxy);

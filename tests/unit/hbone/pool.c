@@ -449,6 +449,47 @@ static void a_peer_that_drains_keeps_its_tunnels_and_new_ones_go_elsewhere(void 
     assert_int_equal(stats().connections, 1);
 }
 
+static void a_peer_with_a_newer_certificate_keeps_its_tunnels_and_shows_it_to_new_ones(void **state)
+{
+    world_open(&world);
+    world_call(&world);
+    world_until(&world, all_calls_done);
+    hbone_server_retire(world.servers[0].server);
+    world_settle(&world);
+    world_call(&world);
+    world_until(&world, all_calls_done);
+    assert_all_are(REASON_DONE);
+    assert_int_equal(world.gots[1].server, 1);
+    end_write(&world.calls[0].end, "still");
+    world_settle(&world);
+    assert_true(end_has(&world.gots[0].end, "still"));
+    finish_tunnel(&world.calls[0].end, &world.gots[0].end);
+    world_settle(&world);
+    assert_true(world.servers[0].closed);
+    assert_int_equal(world.servers[0].reason, REASON_DONE);
+}
+
+static bool a_server_has_accepted(struct world *w)
+{
+    return w->num_servers == 1;
+}
+
+static void a_newer_certificate_during_the_handshake_fails_no_request(void **state)
+{
+    world_open(&world);
+    world_call(&world);
+    world_until(&world, a_server_has_accepted);
+    assert_false(world.servers[0].handshaken);
+    hbone_server_retire(world.servers[0].server);
+    world_until(&world, all_calls_done);
+    assert_all_are(REASON_DONE);
+    world_settle(&world);
+    world_call(&world);
+    world_until(&world, all_calls_done);
+    assert_all_are(REASON_DONE);
+    assert_int_equal(world.num_servers, 2);
+}
+
 static void requests_that_cross_a_goaway_are_sent_again(void **state)
 {
     world_open(&world);
@@ -653,6 +694,8 @@ int main(void)
         POOL_TEST(a_request_on_an_old_connection_that_turns_out_dead_goes_onto_a_new_one),
         POOL_TEST(a_peer_that_resets_the_request_is_told_apart),
         POOL_TEST(a_peer_that_drains_keeps_its_tunnels_and_new_ones_go_elsewhere),
+        POOL_TEST(a_peer_with_a_newer_certificate_keeps_its_tunnels_and_shows_it_to_new_ones),
+        POOL_TEST(a_newer_certificate_during_the_handshake_fails_no_request),
         POOL_TEST(requests_that_cross_a_goaway_are_sent_again),
         POOL_TEST(an_idle_connection_is_closed_in_good_order),
         POOL_TEST(a_draining_pool_closes_what_is_idle_and_the_rest_when_it_ends),
