@@ -60,7 +60,9 @@ static int check(const struct xds_cache *cache, struct xds_wire wire, struct err
     if (more < 0 || !ended)
         return err_set(err, ERR_INVALID, "%s is not whole", cache->path);
     if (strcmp(whose, cache->whose) != 0)
-        return err_set(err, ERR_INVALID, "%s is another pod's, or of another version", cache->name);
+        return err_set(err, ERR_INVALID,
+                       "%s is another pod's, of another way of discovery, or of another version",
+                       cache->name);
     return 0;
 }
 

@@ -23,7 +23,7 @@ struct xds_cache;
 
 /*
  * `path`: a file in a directory as private_file_open_dir wants it, on memory. `whose` (copied) tells
- * pods apart. NULL: *err.
+ * pods apart, and ways of discovery. NULL: *err.
  */
 struct xds_cache *xds_cache_new(const char *path, const char *whose, struct err *err);
 

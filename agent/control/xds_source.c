@@ -227,6 +227,8 @@ static const struct xds_client_handler client_handler = {
 
 static int subscribe(struct xds_source *source, struct xds_want *want, struct err *err)
 {
+    if (source->delta == NULL)
+        return err_set(err, ERR_NOMEM, "out of memory");
     int result = xds_delta_subscribe(source->delta, want->name, err);
     if (result > 0) {
         set_answer(source, want, want->name);
@@ -377,10 +379,11 @@ static int want_own_names(struct xds_source *source, struct err *err)
 static void open_cache(struct xds_source *source)
 {
     const struct xds_source_options *options = source->options;
-    char whose[MESH_KEY_MAX + 1];
+    char whose[MESH_KEY_MAX + 32];
     if (options->cache_file == NULL)
         return;
-    snprintf(whose, sizeof(whose), "%s/%s",
+    /* What was known on demand, taken for the whole mesh, would make strangers of all others. */
+    snprintf(whose, sizeof(whose), "%s %s/%s", source->wildcard ? "wildcard" : "on-demand",
              options->node.namespace_ == NULL ? "" : options->node.namespace_,
              options->node.pod_name == NULL ? "" : options->node.pod_name);
     source->cache = xds_cache_new(options->cache_file, whose, &source->trouble);

@@ -10,7 +10,8 @@
 struct reading {
     struct xds_source *source;
     size_t num_refused;
-    struct err first; /* why the first of them was */
+    bool permits_too_much; /* something is left out without which it does */
+    struct err first;      /* why the first of them was */
 };
 
 /* Judged as if it had just come. */
@@ -26,6 +27,8 @@ static void on_resource(void *owner, const struct xds_resource *resource)
         xds_mesh_remove(&source->mesh, resource->type, resource->name);
         used = -1;
     }
+    reading->permits_too_much |=
+        used < 0 && (resource->type == XDS_AUTHORIZATION || source->wildcard);
     if (used != 0 && reading->num_refused++ == 0)
         reading->first = err;
 }
@@ -58,7 +61,9 @@ void xds_source_read_cache(struct xds_source *source)
     if (reading.num_refused > 0)
         err_set(&source->trouble, ERR_INVALID, "cache: %zu resources cannot be used, the first: %s",
                 reading.num_refused, reading.first.message);
-    source->cache_pending = xds_delta_num_held(source->delta, XDS_ADDRESS) > 0;
+    /* Without a policy, or where all are known, without a pod that wants a tunnel. */
+    source->cache_pending =
+        !reading.permits_too_much && xds_delta_num_held(source->delta, XDS_ADDRESS) > 0;
     if (source->cache_pending)
         net_timer_start(source->cache_timer, XDS_SOURCE_CACHE_WAIT_MS);
 }

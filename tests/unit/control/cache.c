@@ -157,8 +157,20 @@ static void what_is_not_whole_or_not_ours_is_not_believed(void **state)
     world->options.node.pod_name = "another";
     expect_trouble(world, "is another pod's");
     world->options.node.pod_name = "cart";
+    world->options.wildcard = true; /* what is not in it would count as outside of the mesh */
+    expect_trouble(world, "of another way of discovery");
+    world->options.wildcard = false;
     chmod(path, 0644);
     expect_trouble(world, "cache");
+}
+
+/* Its name, or what its content says it is: one of the two is another now. */
+static void garble(uint8_t *bytes, size_t len, const char *name)
+{
+    uint8_t *at = memmem(bytes, len, name, strlen(name));
+    assert_non_null(at);
+    at[0] = (uint8_t)(at[0] - 'a' + 'A');
+    rewrite(bytes, len);
 }
 
 static void a_resource_that_cannot_be_used_is_left_out(void **state)
@@ -167,15 +179,24 @@ static void a_resource_that_cannot_be_used_is_left_out(void **state)
     uint8_t bytes[16 * 1024];
     live_and_stop(world);
     size_t len = read_file(bytes, sizeof(bytes));
-    uint8_t *at = memmem(bytes, len, "deny", 4); /* its name, or what its content says it is */
-    assert_non_null(at);
-    at[0] = 'D';
-    rewrite(bytes, len);
+    garble(bytes, len, "e/1");
     world->options.client.channel.address = "tcp://127.0.0.1:1";
     world_start(world);
     world_run(world, has_own);
     assert_non_null(strstr(world->trouble, "1 resources cannot be used"));
-    assert_true(has_endpoint(world));
+    assert_false(has_endpoint(world));
+}
+
+static void a_mesh_without_one_of_its_policies_is_not_believed(void **state)
+{
+    struct world *world = *state;
+    uint8_t bytes[16 * 1024];
+    live_and_stop(world);
+    garble(bytes, read_file(bytes, sizeof(bytes)), "deny");
+    expect_trouble(world, "1 resources cannot be used");
+    world_start(world);
+    world_run(world, is_from_server);
+    assert_non_null(mesh_snapshot_policy(world->snapshot, "shop/deny"));
 }
 
 static bool has_trouble(struct world *world)
@@ -201,6 +222,7 @@ int main(void)
         CACHE_TEST(an_agent_without_a_server_knows_what_it_knew),
         CACHE_TEST(what_is_not_whole_or_not_ours_is_not_believed),
         CACHE_TEST(a_resource_that_cannot_be_used_is_left_out),
+        CACHE_TEST(a_mesh_without_one_of_its_policies_is_not_believed),
         CACHE_TEST(an_agent_that_may_not_cache_runs_without),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
