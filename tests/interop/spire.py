@@ -16,7 +16,7 @@ from pods import AGENT_UID, wait_until
 SVID_TTL_S = 20
 SERVER_PORT = 8081
 BUNDLE_PORT = 8443
-# SPIRE makes certificates valid from ten seconds before now, and replaces them at half their life: 3.5 to 6.5 s after their birth.
+# SPIRE makes certificates valid from ten seconds before now and replaces them at half their life: when they are 3 to 7 s old.
 ROTATION_S = 10
 
 _SERVER = """
