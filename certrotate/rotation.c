@@ -268,7 +268,9 @@ static void check_revoked(struct rotation *rotation, int64_t now_ms)
                         &rotation->options.rules, now_ms, &err);
     if (!rotation->status.is_revoked || was_revoked)
         return;
-    rotation->fetch_wanted = rotation->source->wants_csr;
+    /* Only ever set here: that the source has something new may have been told a moment ago. */
+    if (rotation->source->wants_csr)
+        rotation->fetch_wanted = true;
     err_prefix(&err, "our own certificate will be refused by peers");
     tell_trouble(rotation, &err);
 }

@@ -234,6 +234,30 @@ static void our_own_revoked_certificate_is_told_and_a_ca_asked_for_another_once(
     cert_builder_free(middle);
 }
 
+/* Whoever withdraws a certificate replaces it in the same minute: neither news may hide the other. */
+static void a_change_told_while_our_certificate_is_found_revoked_is_fetched(void **state)
+{
+    struct world *world = *state;
+    struct cert_built *leaf = cert_builder_leaf(world->root, WORLD_ID);
+    struct crl_built *crl = cert_builder_crl(world->root, &(struct crl_spec){.revoked = {leaf}});
+    const struct cert_bytes list = {crl->der, crl->der_len, CERT_DER};
+    struct trust_extras extras = {.crls = crl_set_new(&list, 1, NULL)};
+    struct cert_fetched fetched = fetched_for(leaf, cert_builder_pem(world->root));
+    open_store(world);
+    answer(world, &fetched);
+
+    rotation_set_extras(world->rotation, &extras);
+    world->source->base.on_changed(world->source->base.owner);
+    assert_true(fake_timer_fire_next());
+    assert_true(world_status(world).is_revoked);
+    assert_true(fake_timer_fire_next());
+    assert_int_equal(world->source->num_fetches, 2);
+    scripted_answer(world->source, &fetched);
+    trust_extras_done(&extras);
+    cert_builder_free_crl(crl);
+    cert_builder_free(leaf);
+}
+
 static void aliases_are_part_of_the_identity(void **state)
 {
     struct world *world = *state;
@@ -277,6 +301,7 @@ int main(void)
         TEST(unreadable_lists_are_ignored_or_refuse_the_first_certificate_as_configured),
         TEST(what_the_owner_sets_is_published_with_the_same_certificate),
         TEST(our_own_revoked_certificate_is_told_and_a_ca_asked_for_another_once),
+        TEST(a_change_told_while_our_certificate_is_found_revoked_is_fetched),
         TEST(aliases_are_part_of_the_identity),
         TEST(an_alias_is_ours_though_a_bundle_of_that_name_is_brought),
     };
