@@ -185,6 +185,13 @@ static void on_retry(void *owner)
 
 /* ------------------------------------------------------------------------------------- fetching -- */
 
+/* Its server speaks and ends, again and again. Each end is told, for which the machine fetches: a
+ * stream opened for that would be a loop without a pause. */
+static bool is_pausing(const struct workload_api *api)
+{
+    return api->call == NULL && api->has_spoken && api->num_failures > 1;
+}
+
 static int start_fetch(struct cert_source *source, const char *csr_pem, cert_source_done *done,
                        void *owner, struct err *err)
 {
@@ -192,7 +199,7 @@ static int start_fetch(struct cert_source *source, const char *csr_pem, cert_sou
     assert(api->done == NULL);
     api->done = done;
     api->owner = owner;
-    if (api->newest != NULL || api->barred) {
+    if (api->newest != NULL || api->barred || is_pausing(api)) {
         net_task_schedule(api->loop, &api->answer);
         return 0;
     }
@@ -218,6 +225,7 @@ void workload_api_retry(struct cert_source *source)
 {
     struct workload_api *api = (struct workload_api *)source;
     api->barred = false;
+    api->num_failures = 0;
 }
 
 /* -------------------------------------------------------------------------------- new and free -- */

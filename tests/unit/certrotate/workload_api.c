@@ -256,6 +256,34 @@ static void a_server_that_speaks_and_ends_at_once_is_not_asked_in_a_loop(void **
     }
 }
 
+/* Each end is told, and the machine then fetches at once: that must be no loop, either. */
+static void a_fetch_does_not_outrun_the_pauses_of_a_server_that_speaks_and_ends(void **state)
+{
+    struct world *world = *state;
+    settle(world);
+    end_with(GRPC_STATUS_OK, ERR_NONE, "");
+    fetch(world);
+    assert_int_equal(fake_grpc_num_calls, 2);
+    say("again");
+    assert_int_equal(world->num_fetched, 2);
+    for (unsigned i = 0; i < 5; i++) {
+        end_with(GRPC_STATUS_OK, ERR_NONE, "");
+        fetch(world);
+        assert_int_equal(fake_grpc_num_calls, 2 + i);
+        assert_int_equal(world->num_failed, 1 + i);
+        assert_non_null(strstr(world->err.message, "it ended the stream"));
+        assert_true(fake_timer_fire_next());
+        assert_int_equal(fake_grpc_num_calls, 3 + i);
+        say("again");
+        fetch(world);
+        assert_int_equal(world->num_fetched, 3 + i);
+    }
+    end_with(GRPC_STATUS_OK, ERR_NONE, "");
+    workload_api_retry(world->source); /* SIGHUP */
+    fetch(world);
+    assert_true(fake_grpc_is_open());
+}
+
 static void permission_denied_is_named_and_tried_again(void **state)
 {
     struct world *world = *state;
@@ -394,6 +422,7 @@ int main(void)
         TEST(a_fetch_during_an_outage_tries_at_once_and_says_why_it_failed),
         TEST(a_stream_that_ends_in_order_is_opened_again),
         TEST(a_server_that_speaks_and_ends_at_once_is_not_asked_in_a_loop),
+        TEST(a_fetch_does_not_outrun_the_pauses_of_a_server_that_speaks_and_ends),
         TEST(permission_denied_is_named_and_tried_again),
         TEST(invalid_argument_is_not_tried_again_before_somebody_asks),
         TEST(a_message_that_is_none_is_told_and_the_stream_stays),
