@@ -12,6 +12,7 @@
 #include "clock.h"
 #include "hbone_conn.h"
 #include "hbone_pool_impl.h"
+#include "identity.h"
 #include "tls_handshake.h"
 #include "tls_stream.h"
 
@@ -23,6 +24,7 @@ struct hbone_nested {
     struct hbone_stream *stream;     /* the CONNECT without its answer */
     struct hbone_conn *conn;         /* from the handshake's end on */
     struct net_timer *timer;         /* of the answer */
+    struct tls_context *context;     /* of the handshake; counted */
     struct peer_cert *peer;          /* whoever is at the inner end */
     hbone_pool_done *done;           /* NULL once told or cancelled */
     void *owner;
@@ -39,6 +41,7 @@ static void release(struct hbone_nested *nested)
 {
     TAILQ_REMOVE(&nested->pool->nested, nested, entry);
     net_timer_free(nested->timer);
+    tls_context_unref(nested->context);
     peer_cert_unref(nested->peer);
     free(nested);
 }
@@ -152,6 +155,23 @@ static void fail_and_release(struct hbone_nested *nested, enum reason reason, co
     release(nested);
 }
 
+/* Trust may have changed since the handshake began, and a review passes over who was not connected
+ * yet. Unlike a dial, it is not begun anew: the tunnel that it was in is used up. */
+static enum reason judge_again(const struct hbone_nested *nested, const struct peer_cert *peer,
+                               struct err *err)
+{
+    static const struct cert_rules STRICT = {0};
+    const struct tls_context *now = nested->pool->context;
+    if (now == nested->context)
+        return REASON_DONE;
+    if (now == NULL) {
+        err_set(err, ERR_TLS, "our own certificate ended during the handshake");
+        return REASON_NO_IDENTITY;
+    }
+    return peer_cert_recheck(peer, identity_trust(tls_context_identity(now)), &STRICT,
+                             clock_wall_ms(), 0, err);
+}
+
 static void on_handshake(void *owner, struct stream *tls, enum reason reason, const struct err *err)
 {
     struct hbone_nested *nested = owner;
@@ -159,6 +179,12 @@ static void on_handshake(void *owner, struct stream *tls, enum reason reason, co
     nested->handshake = NULL;
     if (tls == NULL) {
         fail_and_release(nested, reason, err, inner);
+        return;
+    }
+    reason = judge_again(nested, tls_stream_peer(tls), &why);
+    if (reason != REASON_DONE) {
+        stream_abort(tls);
+        fail_and_release(nested, reason, &why, inner);
         return;
     }
     const struct hbone_conn_params params = {
@@ -193,6 +219,7 @@ static void start_handshake(struct hbone_nested *nested, struct stream *tunnel)
         fail_and_release(nested, REASON_NO_IDENTITY, NULL, inner);
         return;
     }
+    nested->context = tls_context_ref(pool->context);
     nested->handshake =
         tls_handshake_start(pool->io, tunnel, pool->context, &params,
                             pool->options.conn.tls_timeout_ms, on_handshake, nested, &err);

@@ -416,6 +416,76 @@ static void an_outer_tunnel_lost_in_the_handshake_is_a_failure(void **state)
     assert_int_equal(call.reason, REASON_TLS_FAILED);
 }
 
+/* The gateway lets through what it held back: the tunnel's bytes so far, and then all. */
+static void on_bridged_late(void *owner, struct net_tcp *tcp, const struct err *err)
+{
+    struct bridge *bridge = owner;
+    struct end *held = &bridge->got->end;
+    bridge->connecting = NULL;
+    assert_non_null(tcp);
+    bridge->tcp = net_tcp_stream(tcp);
+    bridge->tunnel = held->stream;
+    held->stream = NULL;
+    stream_write(bridge->tcp, buf_head(&held->data), buf_len(&held->data));
+    relay_start(&bridge->relay, world.loop, bridge->tunnel, bridge->tcp, &bridge_handler, bridge);
+}
+
+/* The inner handshake has begun when the pool's context is replaced by this one (NULL: none). */
+static void replace_context_in_the_handshake(struct tls_context *context)
+{
+    const struct net_tcp_options options = {0};
+    struct err err;
+    ask(SERVER_ID, SERVER_ID);
+    world_until(&world, one_request);
+    struct got *got = &world.gots[0];
+    end_attach(&got->end, hbone_request_accept(got->request, NULL));
+    got->request = NULL;
+    world_until(&world, client_hello_came);
+    hbone_pool_set_context(world.pool, context);
+    struct bridge *bridge = &bridges[num_bridges++];
+    *bridge = (struct bridge){.got = got};
+    bridge->connecting =
+        net_connect_start(world.loop, &world.addr, &options, 10000, on_bridged_late, bridge, &err);
+    assert_non_null(bridge->connecting);
+}
+
+static struct tls_context *context_that_trusts(struct cert_built *root)
+{
+    struct cert_built *usual = world.root;
+    world.root = root;
+    struct tls_context *context = world_context(&world, world.leaf_client, 2);
+    world.root = usual;
+    return context;
+}
+
+static void a_peer_that_is_not_trusted_any_more_at_the_handshakes_end_gets_no_request(void **state)
+{
+    struct cert_built *other = cert_builder_root("another");
+    struct tls_context *context = context_that_trusts(other);
+    replace_context_in_the_handshake(context);
+    world_until(&world, is_done);
+    assert_int_equal(call.reason, REASON_CERT_UNTRUSTED);
+    world_settle(&world);
+    assert_int_equal(world.num_gots, 1);
+    tls_context_unref(context);
+    cert_builder_free(other);
+}
+
+static void a_handshake_outlasts_a_new_certificate(void **state)
+{
+    struct tls_context *context = context_that_trusts(world.root);
+    replace_context_in_the_handshake(context);
+    world_until(&world, two_requests);
+    tls_context_unref(context);
+}
+
+static void an_identity_lost_in_the_handshake_is_a_failure(void **state)
+{
+    replace_context_in_the_handshake(NULL);
+    world_until(&world, is_done);
+    assert_int_equal(call.reason, REASON_NO_IDENTITY);
+}
+
 static void a_reset_of_the_inner_tunnel_is_a_reset(void **state)
 {
     open_nested();
@@ -623,6 +693,9 @@ int main(void)
         TEST(a_lost_outer_tunnel_breaks_the_inner_one),
         TEST(an_outer_tunnel_lost_before_the_answer_is_a_failure),
         TEST(an_outer_tunnel_lost_in_the_handshake_is_a_failure),
+        TEST(a_peer_that_is_not_trusted_any_more_at_the_handshakes_end_gets_no_request),
+        TEST(a_handshake_outlasts_a_new_certificate),
+        TEST(an_identity_lost_in_the_handshake_is_a_failure),
         TEST(a_reset_of_the_inner_tunnel_is_a_reset),
         TEST(silence_behind_the_gateway_is_not_waited_out),
         TEST(a_reader_that_stops_holds_the_writer_back),
