@@ -18,12 +18,25 @@ enum {
 
 /* ------------------------------------------------------------------------------------ publishing -- */
 
-/* Without policies a mesh permits too much; without the pod's own workload it permits nothing. */
+/* Whether nothing more of everything is to come on this stream. */
+static bool is_whole(const struct xds_source *source)
+{
+    if (!source->wildcard || source->is_ready)
+        return true;
+    return source->settling[XDS_ADDRESS].is_answered && source->client != NULL &&
+           xds_client_is_connected(source->client) &&
+           net_loop_now_ms(source->loop) >= source->whole_ms;
+}
+
+/*
+ * Without policies a mesh permits too much; without the pod's own workload it permits nothing; and
+ * when everything was asked for, what is not there yet would count as outside of the mesh.
+ */
 static bool is_complete(const struct xds_source *source)
 {
     const struct xds_want *want;
     if (!xds_delta_is_answered(source->delta, XDS_ADDRESS) ||
-        !xds_delta_is_answered(source->delta, XDS_AUTHORIZATION))
+        !xds_delta_is_answered(source->delta, XDS_AUTHORIZATION) || !is_whole(source))
         return false;
     LIST_FOREACH (want, &source->wants.all, entry) {
         if (want->own && !want->answered)
@@ -68,7 +81,10 @@ bool xds_source_publish(struct xds_source *source)
         source->handler->on_trouble(source->owner, &source->trouble);
     source->trouble = (struct err){0};
     if (!source->mesh.failed && !source->is_ready) {
+        uint64_t now_ms = net_loop_now_ms(source->loop);
         source->is_ready = is_complete(source);
+        if (!source->is_ready && now_ms < source->whole_ms)
+            xds_source_publish_in(source, source->whole_ms - now_ms);
         if (!source->is_ready)
             return true;
     } else if (!xds_mesh_is_changed(&source->mesh)) {
@@ -174,6 +190,7 @@ static void client_on_connected(void *owner)
 {
     struct xds_source *source = owner;
     memset(source->settling, 0, sizeof(source->settling));
+    source->begun_ms = source->whole_ms = 0;
     source->handler->on_connected(source->owner);
 }
 
@@ -192,12 +209,27 @@ static void count(struct xds_source *source, const struct xds_delta_answer *answ
     stats->last_answer_ms = clock_wall_ms();
 }
 
+/* No answer says that it is the last of those that everything comes in. */
+static void expect_more(struct xds_source *source, const struct xds_delta_answer *answer)
+{
+    uint64_t now_ms = net_loop_now_ms(source->loop);
+    if (!source->wildcard || source->is_ready || !answer->known || answer->type != XDS_ADDRESS)
+        return;
+    if (source->begun_ms == 0)
+        source->begun_ms = now_ms;
+    uint64_t latest_ms = source->begun_ms + XDS_SOURCE_WHOLE_MAX_MS;
+    source->whole_ms = now_ms + XDS_SOURCE_WHOLE_MS;
+    if (source->whole_ms > latest_ms)
+        source->whole_ms = latest_ms;
+}
+
 /* What somebody waits for is given out now, the rest together with what follows it. */
 static void client_on_answer(void *owner, const struct xds_delta_answer *answer, size_t len)
 {
     struct xds_source *source = owner;
     bool is_urgent = source->answered_now || !source->is_ready;
     count(source, answer, len);
+    expect_more(source, answer);
     source->answered_now = false;
     if (answer->known)
         source->settling[answer->type].is_answered = true;

@@ -6,7 +6,8 @@
  *
  * No snapshot is given out before the policies and the pod's own workload (wildcard: all addresses)
  * have been answered for once, because a mesh without its policies permits too much. A snapshot
- * from the cache has both.
+ * from the cache has both. No answer says that it is the last of those in which all addresses come:
+ * that is believed when none has come for 200 ms, or after 5 s of them.
  *
  * On demand, a name that a worker asks for (xds_source_ask) is subscribed. Once it is answered,
  * found or not, the next snapshot has a mesh_interest for it (mesh_snapshot_answered), which workers

@@ -14,6 +14,8 @@ enum {
     XDS_SOURCE_RESTLESS_MS = 60 * 1000, /* and is expected to change on for this long */
     XDS_SOURCE_SETTLED_MS = 10 * 1000,  /* after which what was to come has come */
     XDS_SOURCE_START_OVER_MS = 1000,    /* after memory was out */
+    XDS_SOURCE_WHOLE_MS = 200,          /* no address came for this long: that was all of them */
+    XDS_SOURCE_WHOLE_MAX_MS = 5 * 1000, /* or they never cease to change */
     XDS_SOURCE_CACHE_WAIT_MS = 2000,    /* for a server, before the cache is believed */
     XDS_SOURCE_CACHE_WRITE_MS = 5000,   /* from a change to its being written */
 };
@@ -45,6 +47,8 @@ struct xds_source {
     uint64_t publish_at_ms; /* of the loop; 0: not due */
     uint64_t published_at_ms;
     bool is_ready;     /* complete once; since then each change is given out */
+    uint64_t begun_ms; /* of the loop: when this stream's first addresses came; 0: none has */
+    uint64_t whole_ms; /* in wildcard mode: when those that came are believed to be all */
     bool answered_now; /* the answer being taken has answered what somebody may wait for */
 
     struct net_timer *upkeep;

@@ -71,6 +71,13 @@ static bool has_a_thousand(struct world *world)
     return world->snapshot != NULL && mesh_snapshot_counts(world->snapshot).workloads == 1000;
 }
 
+static bool has_policies(struct world *world)
+{
+    struct xds_source_stats stats;
+    xds_source_stats(world->source, &stats);
+    return stats.num_answers[XDS_AUTHORIZATION] > 0;
+}
+
 static void the_whole_mesh_comes_in_wildcard_mode(void **state)
 {
     struct world *world = *state;
@@ -83,11 +90,32 @@ static void the_whole_mesh_comes_in_wildcard_mode(void **state)
     }
     world->options.wildcard = true;
     istiod_set_chunk(world->istiod, 100);
+    world->max_at_once = 1; /* waits for each to be acknowledged */
+    world->withhold[XDS_ADDRESS] = true;
     world_start(world);
+    world_run(world, has_policies);
+    world_release(world);
     world_run(world, has_a_thousand);
+    assert_int_equal(world->num_snapshots, 1); /* of a part of it, the rest would be strangers */
     assert_false(mesh_snapshot_is_on_demand(world->snapshot));
     world_ask(world, "/10.9.9.9"); /* all is known: nothing to ask */
     assert_int_equal(istiod_seen(world_stream(world))->num_subscribed, 0);
+}
+
+static bool never_ceases(struct world *world)
+{
+    istiod_put_workload(world->istiod, "own", "10.0.0.1", world->num_snapshots % 2 ? "a/b" : "c/d");
+    world_push(world);
+    return has_own(world);
+}
+
+static void a_mesh_that_never_ceases_to_change_is_given_out(void **state)
+{
+    struct world *world = *state;
+    world->options.wildcard = true;
+    istiod_put_workload(world->istiod, "own", "10.0.0.1", NULL);
+    world_start(world);
+    world_run(world, never_ceases);
 }
 
 /* ------------------------------------------------------------------------------------- asking -- */
@@ -584,6 +612,7 @@ int main(void)
         WORLD_TEST(nothing_is_given_out_before_the_policies_are_there),
         WORLD_TEST(nothing_is_given_out_before_the_pods_own_name_is_answered),
         WORLD_TEST(the_whole_mesh_comes_in_wildcard_mode),
+        WORLD_TEST(a_mesh_that_never_ceases_to_change_is_given_out),
         WORLD_TEST(ten_workers_that_ask_for_one_name_make_one_request),
         WORLD_TEST(what_cannot_be_a_name_is_refused),
         WORLD_TEST(what_was_not_there_is_found_while_it_is_in_use),

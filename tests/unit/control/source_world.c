@@ -29,9 +29,12 @@ static void flush(struct world *world, struct peer_connection *connection)
 {
     struct buf message;
     struct istiod_stream *stream = *stream_of(world, connection);
-    while (connection->stream != NULL && stream != NULL && istiod_next(stream, &message)) {
+    size_t left = world->max_at_once == 0 ? SIZE_MAX : world->max_at_once;
+    while (connection->stream != NULL && stream != NULL && left > 0 &&
+           istiod_next(stream, &message)) {
         peer_send(connection, buf_head(&message), buf_len(&message));
         buf_done(&message);
+        left--;
     }
 }
 

@@ -11,6 +11,7 @@ struct world {
     struct istiod *istiod;
     struct istiod_stream *streams[PEER_CONNECTIONS_MAX]; /* by connection */
     bool withhold[XDS_NUM_TYPES]; /* requests of this type are not answered yet */
+    size_t max_at_once;           /* messages in response to one; 0: all there are */
     struct buf withheld[16];
     size_t num_withheld;
     struct xds_source *source;
