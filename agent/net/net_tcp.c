@@ -50,6 +50,12 @@ static enum stream_fault fault_of(int status)
     }
 }
 
+static void cancel_unread(struct net_tcp *tcp)
+{
+    if (tcp->unread != NULL)
+        net_task_cancel(&tcp->unread->again);
+}
+
 /* The owner may be gone when this returns. */
 static void fail(struct net_tcp *tcp, int status)
 {
@@ -58,6 +64,7 @@ static void fail(struct net_tcp *tcp, int status)
     tcp->reading = false;
     uv_read_stop((uv_stream_t *)&tcp->uv);
     net_task_cancel(&tcp->later);
+    cancel_unread(tcp);
 
     char peer[ADDR_TEXT_MAX];
     char what[ADDR_TEXT_MAX + 32];
@@ -86,6 +93,8 @@ static void break_sending(struct net_tcp *tcp, int status)
 static bool has_last_words(const struct net_tcp *tcp)
 {
     int waiting = 0;
+    if (tcp->unread != NULL)
+        return true;
     return !tcp->eof_seen && tcp->broken != UV_ENOMEM &&
            ioctl(fd_of(tcp), FIONREAD, &waiting) == 0 && waiting > 0;
 }
@@ -158,16 +167,53 @@ static void on_received(uv_stream_t *handle, ssize_t nread, const uv_buf_t *buf)
     /* 0 is EAGAIN. */
 }
 
+static void start_receiving(struct net_tcp *tcp)
+{
+    int rc = uv_read_start((uv_stream_t *)&tcp->uv, on_alloc, on_received);
+    assert(rc == 0);
+    (void)rc;
+}
+
+/*
+ * What was put back is read again; then the end, if that was seen, else the socket goes on. What comes next is arranged before the owner
+ * is called, who may stop, or close.
+ */
+static void on_again(void *owner)
+{
+    struct net_tcp *tcp = owner;
+    struct net_unread *unread = tcp->unread;
+    if (unread->len == 0) {
+        tcp->unread = NULL;
+        free(unread);
+        received_end(tcp, 0);
+        return;
+    }
+    size_t len = unread->len;
+    unread->len = 0;
+    if (tcp->eof_seen) {
+        net_task_schedule(tcp->loop, &unread->again);
+        tcp->stream.handler->on_read(tcp->stream.owner, unread->bytes, len);
+        return;
+    }
+    tcp->unread = NULL;
+    start_receiving(tcp);
+    tcp->stream.handler->on_read(tcp->stream.owner, unread->bytes, len);
+    free(unread);
+}
+
 static void tcp_read_start(struct stream *stream)
 {
     struct net_tcp *tcp = from_stream(stream);
     assert(!tcp->closed);
-    if (tcp->reading || tcp->eof_seen || tcp->failed)
+    if (tcp->reading || tcp->failed)
         return;
-    int rc = uv_read_start((uv_stream_t *)&tcp->uv, on_alloc, on_received);
-    assert(rc == 0);
-    (void)rc;
-    tcp->reading = true;
+    if (tcp->unread != NULL) {
+        tcp->reading = true;
+        net_task_schedule(tcp->loop, &tcp->unread->again);
+    } else if (!tcp->eof_seen) {
+        tcp->reading = true;
+        start_receiving(tcp);
+    }
 }
 
 static void tcp_read_stop(struct stream *stream)
@@ -178,6 +224,18 @@ static void tcp_read_stop(struct stream *stream)
         return;
     tcp->reading = false;
     uv_read_stop((uv_stream_t *)&tcp->uv);
+    cancel_unread(tcp);
+}
+
+int net_tcp_unread(struct net_tcp *tcp, const uint8_t *bytes, size_t len)
+{
+    assert(!tcp->closed && !tcp->reading && tcp->unread == NULL && len > 0);
+    tcp->unread = malloc(sizeof(*tcp->unread) + len);
+    if (tcp->unread == NULL)
+        return -1;
+    *tcp->unread = (struct net_unread){.again = {.run = on_again, .owner = tcp}, .len = len};
+    memcpy(tcp->unread->bytes, bytes, len);
+    return 0;
 }
 
 /* ----------------------------------------------------------------------------------- writing -- */
@@ -302,7 +360,9 @@ static void tcp_shutdown(struct stream *stream)
 
 static void on_closed(uv_handle_t *handle)
 {
-    free(handle->data);
+    struct net_tcp *tcp = handle->data;
+    free(tcp->unread);
+    free(tcp);
 }
 
 static void tcp_close(struct stream *stream)
@@ -310,7 +370,9 @@ static void tcp_close(struct stream *stream)
     struct net_tcp *tcp = from_stream(stream);
     assert(!tcp->closed);
     tcp->closed = true;
+    tcp->reading = false;
     net_task_cancel(&tcp->later);
+    cancel_unread(tcp);
     net_chunk_return(tcp->loop, tcp->filling);
     tcp->filling = NULL;
     uv_close((uv_handle_t *)&tcp->uv, on_closed);

@@ -12,6 +12,13 @@
 
 struct net_chunk;
 
+/* Bytes that were put back, until they are read again. */
+struct net_unread {
+    struct net_task again;
+    size_t len;
+    uint8_t bytes[];
+};
+
 struct net_tcp {
     struct stream stream;
     struct net_loop *loop;
@@ -29,6 +36,8 @@ struct net_tcp {
     /* libuv's status when sending failed. Nothing is sent any more; what was received can be
      * read. */
     int broken;
+
+    struct net_unread *unread; /* NULL: nothing was put back */
 
     bool reading;
     bool eof_seen;

@@ -296,6 +296,118 @@ static void close_after_both_ends_is_no_reset(void **state)
     close(fds[1]);
 }
 
+/* ----------------------------------------------------------------------------- putting back -- */
+
+static void unread(struct recorder *recorder, const char *text)
+{
+    stream_read_stop(recorder->stream);
+    buf_clear(&recorder->got, 0);
+    assert_int_equal(net_tcp_unread(recorder->tcp, (const uint8_t *)text, strlen(text)), 0);
+}
+
+static void what_is_put_back_comes_again_before_what_follows(void **state)
+{
+    int fds[2];
+    recorder_tcp_pair(fds);
+    struct recorder ours;
+    recorder_init(&ours, loop, fds[0]);
+    assert_int_equal(write(fds[1], "first ", 6), 6);
+    recorder_read_start(&ours);
+    ours.is_done = recorder_has_bytes;
+    net_loop_run(loop);
+    unread(&ours, "first ");
+    assert_int_equal(write(fds[1], "second", 6), 6);
+    shutdown(fds[1], SHUT_WR);
+    recorder_read_start(&ours);
+    ours.is_done = recorder_has_eof;
+    net_loop_run(loop);
+    assert_got(&ours, "first second");
+    assert_int_equal(ours.num_eof, 1);
+    recorder_done(&ours);
+    close(fds[1]);
+}
+
+static void stop_and_start_again(struct recorder *recorder, const char *event)
+{
+    stream_read_stop(recorder->stream);
+    stream_read_start(recorder->stream);
+}
+
+/* Also when reading is stopped and started inside on_read. */
+static void an_end_that_was_seen_comes_again_after_what_is_put_back(void **state)
+{
+    int fds[2];
+    recorder_tcp_pair(fds);
+    struct recorder ours;
+    recorder_init(&ours, loop, fds[0]);
+    assert_int_equal(write(fds[1], "all", 3), 3);
+    shutdown(fds[1], SHUT_WR);
+    recorder_read_start(&ours);
+    ours.is_done = recorder_has_eof;
+    net_loop_run(loop);
+    unread(&ours, "all");
+    ours.num_eof = 0;
+    ours.before = stop_and_start_again;
+    recorder_read_start(&ours);
+    net_loop_run(loop);
+    assert_got(&ours, "all");
+    assert_int_equal(ours.num_eof, 1);
+    recorder_done(&ours);
+    close(fds[1]);
+}
+
+static void reading_may_be_stopped_and_started_while_it_is_read_again(void **state)
+{
+    int fds[2];
+    recorder_tcp_pair(fds);
+    struct recorder ours;
+    recorder_init(&ours, loop, fds[0]);
+    unread(&ours, "first ");
+    assert_int_equal(write(fds[1], "second", 6), 6);
+    close(fds[1]);
+    ours.before = stop_and_start_again;
+    ours.is_done = recorder_has_eof;
+    recorder_read_start(&ours);
+    net_loop_run(loop);
+    assert_got(&ours, "first second");
+    recorder_done(&ours);
+}
+
+static void nothing_that_is_put_back_comes_while_reading_is_stopped_or_after_close(void **state)
+{
+    int fds[2];
+    recorder_tcp_pair(fds);
+    struct recorder ours;
+    recorder_init(&ours, loop, fds[0]);
+    unread(&ours, "bytes");
+    recorder_read_start(&ours);
+    stream_read_stop(ours.stream);
+    net_loop_run(loop);
+    assert_int_equal(buf_len(&ours.got), 0);
+    recorder_read_start(&ours);
+    recorder_done(&ours);
+    close(fds[1]);
+}
+
+static void a_reset_is_noticed_after_what_is_put_back(void **state)
+{
+    int fds[2];
+    recorder_tcp_pair(fds);
+    struct recorder ours;
+    recorder_init(&ours, loop, fds[0]);
+    unread(&ours, "bytes");
+    recorder_reset(fds[1]);
+    recorder_write(&ours, "x", 1);
+    recorder_write(&ours, "x", 1);
+    net_loop_run(loop);
+    assert_int_equal(ours.num_failed, 0);
+    recorder_read_start(&ours);
+    net_loop_run(loop);
+    assert_got(&ours, "bytes");
+    assert_int_equal(ours.num_failed, 1);
+    recorder_done(&ours);
+}
+
 /* ------------------------------------------------------------------- closing inside handlers -- */
 
 struct closer {
@@ -677,6 +789,11 @@ int main(void)
         LOOP_TEST(a_reset_after_the_peers_end_does_not_undo_the_end),
         LOOP_TEST(abort_resets_the_peer),
         LOOP_TEST(close_after_both_ends_is_no_reset),
+        LOOP_TEST(what_is_put_back_comes_again_before_what_follows),
+        LOOP_TEST(an_end_that_was_seen_comes_again_after_what_is_put_back),
+        LOOP_TEST(reading_may_be_stopped_and_started_while_it_is_read_again),
+        LOOP_TEST(nothing_that_is_put_back_comes_while_reading_is_stopped_or_after_close),
+        LOOP_TEST(a_reset_is_noticed_after_what_is_put_back),
         LOOP_TEST(closing_is_safe_inside_every_handler),
         LOOP_TEST(stopping_inside_on_read_stops_at_once),
         LOOP_TEST(a_large_read_size_takes_more_at_once),
