@@ -4,10 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "x509_pki.h"
 #include "x509_svid.h"
 
 struct peer_cert_chain {
     STACK_OF(CRYPTO_BUFFER) *ders; /* leaf first */
+    char *principal;               /* unless it is that of the SPIFFE ID */
+    char *common_name;
 };
 
 /* NULL when out of memory. */
@@ -35,12 +38,11 @@ static struct peer_cert *out_of_memory(enum reason *reason, struct err *err)
     return NULL;
 }
 
-/* Takes both. NULL: out of memory, and neither is taken. */
-static struct peer_cert *from_facts(const struct x509_svid_facts *facts,
-                                    STACK_OF(CRYPTO_BUFFER) *chain)
+/* Without names yet; takes the chain. NULL: out of memory, and it is not taken. */
+static struct peer_cert *peer_new(STACK_OF(CRYPTO_BUFFER) *chain)
 {
     struct peer_cert *peer = calloc(1, sizeof(*peer));
-    struct peer_cert_chain *kept = malloc(sizeof(*kept));
+    struct peer_cert_chain *kept = calloc(1, sizeof(*kept));
     if (peer == NULL || kept == NULL) {
         free(peer);
         free(kept);
@@ -49,6 +51,16 @@ static struct peer_cert *from_facts(const struct x509_svid_facts *facts,
     refcount_init(&peer->refs);
     kept->ders = chain;
     peer->chain = kept;
+    return peer;
+}
+
+/* Both take what `facts` and `chain` own. NULL: out of memory, and nothing is taken. */
+static struct peer_cert *from_svid(const struct x509_svid_facts *facts,
+                                   STACK_OF(CRYPTO_BUFFER) *chain)
+{
+    struct peer_cert *peer = peer_new(chain);
+    if (peer == NULL)
+        return NULL;
     peer->kind = PRINCIPAL_URI;
     peer->id = facts->id;
     peer->principal = peer->id.principal;
@@ -57,6 +69,86 @@ static struct peer_cert *from_facts(const struct x509_svid_facts *facts,
     memcpy(peer->serial, facts->serial, sizeof(peer->serial));
     memcpy(peer->fingerprint, facts->fingerprint, sizeof(peer->fingerprint));
     return peer;
+}
+
+static int name_peer(struct peer_cert *peer, const struct x509_pki_facts *facts)
+{
+    const struct x509_principal *principal = &facts->principal;
+    struct peer_cert_chain *chain = peer->chain;
+    if (facts->common_name[0] != '\0') {
+        chain->common_name = strdup(facts->common_name);
+        if (chain->common_name == NULL)
+            return -1;
+        peer->common_name = chain->common_name;
+    }
+    peer->kind = principal->kind;
+    if (principal->kind == PRINCIPAL_URI) {
+        peer->id = principal->id;
+        peer->principal = peer->id.principal;
+        return 0;
+    }
+    chain->principal = strdup(principal->text);
+    peer->principal = chain->principal;
+    return chain->principal == NULL ? -1 : 0;
+}
+
+static struct peer_cert *from_pki(const struct x509_pki_facts *facts,
+                                  STACK_OF(CRYPTO_BUFFER) *chain)
+{
+    struct peer_cert *peer = peer_new(chain);
+    if (peer == NULL)
+        return NULL;
+    if (name_peer(peer, facts) < 0) {
+        peer->chain->ders = NULL; /* still the caller's */
+        peer_cert_unref(peer);
+        return NULL;
+    }
+    peer->not_before_ms = facts->not_before_ms;
+    peer->not_after_ms = facts->not_after_ms;
+    memcpy(peer->serial, facts->serial, sizeof(peer->serial));
+    memcpy(peer->fingerprint, facts->fingerprint, sizeof(peer->fingerprint));
+    return peer;
+}
+
+/* Both take `chain` on success. */
+static struct peer_cert *verify_svid(const struct peer_cert_check *check,
+                                     STACK_OF(CRYPTO_BUFFER) *chain, enum reason *reason,
+                                     struct err *err)
+{
+    const struct x509_svid_check svid_check = {
+        .chain = chain,
+        .trust = check->trust,
+        .rules = &check->rules,
+        .now_ms = check->now_ms,
+    };
+    struct x509_svid_facts facts;
+    if (x509_svid_verify(&svid_check, &facts, reason, err) < 0)
+        return NULL;
+    struct peer_cert *peer = from_svid(&facts, chain);
+    if (peer != NULL)
+        return peer;
+    spiffe_id_done(&facts.id);
+    return out_of_memory(reason, err);
+}
+
+static struct peer_cert *verify_pki(const struct peer_cert_check *check,
+                                    STACK_OF(CRYPTO_BUFFER) *chain, enum reason *reason,
+                                    struct err *err)
+{
+    const struct x509_pki_check pki_check = {
+        .chain = chain,
+        .pki = check->pki,
+        .trust = check->trust,
+        .now_ms = check->now_ms,
+    };
+    struct x509_pki_facts facts;
+    if (x509_pki_verify(&pki_check, &facts, reason, err) < 0)
+        return NULL;
+    struct peer_cert *peer = from_pki(&facts, chain);
+    if (peer != NULL)
+        return peer;
+    spiffe_id_done(&facts.principal.id);
+    return out_of_memory(reason, err);
 }
 
 struct peer_cert *peer_cert_verify(const struct peer_cert_check *check, enum reason *reason,
@@ -68,23 +160,10 @@ struct peer_cert *peer_cert_verify(const struct peer_cert_check *check, enum rea
     STACK_OF(CRYPTO_BUFFER) *chain = copy_chain(check);
     if (chain == NULL)
         return out_of_memory(reason, err);
-    const struct x509_svid_check svid_check = {
-        .chain = chain,
-        .trust = check->trust,
-        .rules = &check->rules,
-        .now_ms = check->now_ms,
-    };
-    struct x509_svid_facts facts;
-    if (x509_svid_verify(&svid_check, &facts, reason, err) < 0) {
+    struct peer_cert *peer = check->pki == NULL ? verify_svid(check, chain, reason, err)
+                                                : verify_pki(check, chain, reason, err);
+    if (peer == NULL)
         sk_CRYPTO_BUFFER_pop_free(chain, CRYPTO_BUFFER_free);
-        return NULL;
-    }
-    struct peer_cert *peer = from_facts(&facts, chain);
-    if (peer == NULL) {
-        spiffe_id_done(&facts.id);
-        sk_CRYPTO_BUFFER_pop_free(chain, CRYPTO_BUFFER_free);
-        return out_of_memory(reason, err);
-    }
     return peer;
 }
 
@@ -134,6 +213,34 @@ enum reason peer_cert_recheck(const struct peer_cert *peer, const struct trust *
     return REASON_DONE;
 }
 
+enum reason peer_cert_recheck_pki(const struct peer_cert *peer, const struct trust *trust,
+                                  const struct pki *pki, int64_t now_ms, int64_t grace_ms,
+                                  struct err *err)
+{
+    enum reason reason = peer_cert_recheck_time(peer, now_ms, grace_ms, err);
+    if (reason != REASON_DONE)
+        return reason;
+    struct trust mild = *trust;
+    mild.crl_strict = false;
+    const struct x509_pki_check check = {
+        .chain = peer->chain->ders,
+        .pki = pki,
+        .trust = &mild,
+        .now_ms = clamp_to_validity(peer, now_ms),
+    };
+    struct x509_pki_facts facts;
+    if (x509_pki_verify(&check, &facts, &reason, err) < 0)
+        return reason;
+    const struct x509_principal *principal = &facts.principal;
+    const char *now = principal->kind == PRINCIPAL_URI ? principal->id.principal : principal->text;
+    reason = strcmp(now, peer->principal) == 0 ? REASON_DONE : REASON_IDENTITY_MISMATCH;
+    if (reason != REASON_DONE)
+        err_set(err, ERR_TLS, "'%.160s' is called '%.160s' by the rules of now", peer->principal,
+                now);
+    spiffe_id_done(&facts.principal.id);
+    return reason;
+}
+
 const char *peer_cert_name(const struct peer_cert *peer)
 {
     return peer->kind == PRINCIPAL_URI ? peer->id.uri : peer->principal;
@@ -152,6 +259,8 @@ void peer_cert_unref(struct peer_cert *peer)
     if (peer == NULL || !refcount_put(&peer->refs))
         return;
     sk_CRYPTO_BUFFER_pop_free(peer->chain->ders, CRYPTO_BUFFER_free);
+    free(peer->chain->principal);
+    free(peer->chain->common_name);
     free(peer->chain);
     spiffe_id_done(&peer->id);
     free(peer);

@@ -26,9 +26,9 @@ struct peer_cert {
     struct refcount refs;          /* private */
     struct peer_cert_chain *chain; /* private: what it presented, to be verified again */
     enum principal_kind kind;
-    const char *principal; /* principal.h; never NULL, never "" */
+    const char *principal;   /* principal.h; never NULL, never "" */
+    const char *common_name; /* the subject's; NULL: none that can be shown, or an X.509-SVID */
     struct spiffe_id id; /* as the certificate says it, alias or not; empty unless PRINCIPAL_URI */
-    char *common_name;   /* the subject's, if it has one that is fit to be shown; else NULL */
     /* Of the whole path, wall clock: the latest start and the earliest end. */
     int64_t not_before_ms;
     int64_t not_after_ms;

@@ -106,7 +106,9 @@ static void say_which(struct err *err, size_t index, size_t num)
 struct trust_bundle *trust_bundle_new(const char *trust_domain, const struct cert_bytes *certs,
                                       struct err *err)
 {
-    if (spiffe_id_check_trust_domain(trust_domain, strlen(trust_domain), err) < 0) {
+    if (trust_domain == NULL) {
+        trust_domain = "";
+    } else if (spiffe_id_check_trust_domain(trust_domain, strlen(trust_domain), err) < 0) {
         err_prefix(err, "trust bundle");
         return NULL;
     }

@@ -100,8 +100,11 @@ static void set_no_root_err(const STACK_OF(X509) *chain, const struct trust_bund
     char issuer[SUBJECT_TEXT] = "";
     X509_NAME_oneline(X509_get_issuer_name(top), issuer, sizeof(issuer));
     ERR_clear_error();
-    err_set(err, ERR_TLS, "issued by '%s', which is none of our %zu root(s) of trust domain '%s'",
-            issuer, trust_bundle_num_roots(bundle), trust_bundle_trust_domain(bundle));
+    const char *trust_domain = trust_bundle_trust_domain(bundle);
+    bool has_domain = trust_domain[0] != '\0';
+    err_set(err, ERR_TLS, "issued by '%s', which is none of our %zu root(s)%s%s%s", issuer,
+            trust_bundle_num_roots(bundle), has_domain ? " of trust domain '" : "", trust_domain,
+            has_domain ? "'" : "");
 }
 
 STACK_OF(X509) *x509_path_find(STACK_OF(X509) *chain, const struct trust_bundle *bundle,

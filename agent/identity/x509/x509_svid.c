@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "x509_cert.h"
+#include "x509_chain.h"
 #include "x509_crl.h"
 #include "x509_leaf.h"
 #include "x509_path.h"
@@ -12,63 +13,6 @@ static int refuse(enum reason *reason, enum reason why)
 {
     *reason = why;
     return -1;
-}
-
-static int push(STACK_OF(X509) *certs, X509 *cert)
-{
-    if (certs != NULL && sk_X509_push(certs, cert) != 0)
-        return 0;
-    X509_free(cert);
-    return -1;
-}
-
-/* Leaf first. NULL: *reason and *err. */
-static STACK_OF(X509) *parse_chain(const STACK_OF(CRYPTO_BUFFER) *chain, enum reason *reason,
-                                   struct err *err)
-{
-    STACK_OF(X509) *certs = sk_X509_new_null();
-    size_t num = sk_CRYPTO_BUFFER_num(chain);
-    for (size_t i = 0; i < num; i++) {
-        X509 *cert = x509_cert_parse(sk_CRYPTO_BUFFER_value(chain, i));
-        if (cert == NULL || !x509_cert_is_readable(cert)) {
-            err_set(err, ERR_TLS, "certificate %zu of %zu cannot be read", i + 1, num);
-            *reason = REASON_CERT_MALFORMED;
-            X509_free(cert);
-            goto fail;
-        }
-        if (push(certs, cert) < 0) {
-            err_set(err, ERR_NOMEM, "out of memory");
-            *reason = REASON_NO_MEMORY;
-            goto fail;
-        }
-    }
-    return certs;
-
-fail:
-    sk_X509_pop_free(certs, X509_free);
-    return NULL;
-}
-
-static int check_size(const STACK_OF(CRYPTO_BUFFER) *chain, enum reason *reason, struct err *err)
-{
-    size_t num = chain == NULL ? 0 : sk_CRYPTO_BUFFER_num(chain);
-    if (num == 0) {
-        err_set(err, ERR_TLS, "there is no certificate");
-        return refuse(reason, REASON_CERT_MALFORMED);
-    }
-    if (num > CERT_CHAIN_MAX) {
-        err_set(err, ERR_TLS, "%zu certificates; at most %d are accepted", num, CERT_CHAIN_MAX);
-        return refuse(reason, REASON_CERT_MALFORMED);
-    }
-    for (size_t i = 0; i < num; i++) {
-        size_t len = CRYPTO_BUFFER_len(sk_CRYPTO_BUFFER_value(chain, i));
-        if (len > CERT_DER_MAX) {
-            err_set(err, ERR_TLS, "certificate %zu has %zu bytes; at most %d are accepted", i + 1,
-                    len, CERT_DER_MAX);
-            return refuse(reason, REASON_CERT_MALFORMED);
-        }
-    }
-    return 0;
 }
 
 /* What is wrong with the way to the root, the leaf's permissions, the time, or what was revoked. */
@@ -115,9 +59,7 @@ int x509_svid_verify(const struct x509_svid_check *check, struct x509_svid_facts
                      enum reason *reason, struct err *err)
 {
     *facts = (struct x509_svid_facts){0};
-    if (check_size(check->chain, reason, err) < 0)
-        return -1;
-    STACK_OF(X509) *certs = parse_chain(check->chain, reason, err);
+    STACK_OF(X509) *certs = x509_chain_parse(check->chain, reason, err);
     if (certs == NULL)
         return -1;
 

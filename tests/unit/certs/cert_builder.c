@@ -86,6 +86,8 @@ static EVP_PKEY *make_key(enum cert_builder_key kind)
         return make_rsa(1024);
     case CERT_KEY_RSA_2048:
         return make_rsa(2048);
+    case CERT_KEY_RSA_4096:
+        return make_rsa(4096);
     }
     abort();
 }
@@ -136,13 +138,18 @@ static void add_key_usage(X509 *cert, const struct cert_spec *spec)
 
 static void add_eku(X509 *cert, const struct cert_spec *spec)
 {
-    if (spec->is_ca || spec->eku == CERT_EKU_NONE)
+    bool is_for_tls = spec->eku != CERT_EKU_CODE_SIGNING && spec->eku != CERT_EKU_ANY;
+    if (spec->eku == CERT_EKU_NONE || (spec->is_ca && is_for_tls))
         return;
     EXTENDED_KEY_USAGE *usages = sk_ASN1_OBJECT_new_null();
     MUST(usages != NULL);
-    if (spec->eku != CERT_EKU_CLIENT)
+    if (spec->eku == CERT_EKU_CODE_SIGNING)
+        MUST(sk_ASN1_OBJECT_push(usages, OBJ_nid2obj(NID_code_sign)));
+    if (spec->eku == CERT_EKU_ANY)
+        MUST(sk_ASN1_OBJECT_push(usages, OBJ_nid2obj(NID_anyExtendedKeyUsage)));
+    if (is_for_tls && spec->eku != CERT_EKU_CLIENT)
         MUST(sk_ASN1_OBJECT_push(usages, OBJ_nid2obj(NID_server_auth)));
-    if (spec->eku != CERT_EKU_SERVER)
+    if (is_for_tls && spec->eku != CERT_EKU_SERVER)
         MUST(sk_ASN1_OBJECT_push(usages, OBJ_nid2obj(NID_client_auth)));
     add_extension(cert, NID_ext_key_usage, false, usages);
     sk_ASN1_OBJECT_pop_free(usages, ASN1_OBJECT_free);
@@ -158,6 +165,35 @@ static void push_name(GENERAL_NAMES *names, int type, const void *bytes, size_t 
     MUST(sk_GENERAL_NAME_push(names, name));
 }
 
+static void push_name_with_nul(GENERAL_NAMES *names, const char *text)
+{
+    char *name = strdup(text);
+    MUST(name != NULL);
+    size_t len = strlen(text);
+    for (size_t i = 0; i < len; i++)
+        if (name[i] == '0')
+            name[i] = '\0';
+    push_name(names, GEN_DNS, name, len);
+    free(name);
+}
+
+static void add_name_constraint(X509 *cert, const struct cert_spec *spec)
+{
+    if (spec->permitted_dns == NULL)
+        return;
+    NAME_CONSTRAINTS *constraints = NAME_CONSTRAINTS_new();
+    GENERAL_SUBTREE *tree = GENERAL_SUBTREE_new();
+    ASN1_STRING *name = ASN1_STRING_type_new(V_ASN1_IA5STRING);
+    MUST(constraints != NULL && tree != NULL && name != NULL);
+    MUST(ASN1_STRING_set(name, spec->permitted_dns, (int)strlen(spec->permitted_dns)));
+    GENERAL_NAME_set0_value(tree->base, GEN_DNS, name);
+    constraints->permittedSubtrees = sk_GENERAL_SUBTREE_new_null();
+    MUST(constraints->permittedSubtrees != NULL &&
+         sk_GENERAL_SUBTREE_push(constraints->permittedSubtrees, tree));
+    add_extension(cert, NID_name_constraints, true, constraints);
+    NAME_CONSTRAINTS_free(constraints);
+}
+
 static void add_san(X509 *cert, const struct cert_spec *spec)
 {
     GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
@@ -166,6 +202,10 @@ static void add_san(X509 *cert, const struct cert_spec *spec)
         push_name(names, GEN_URI, spec->uris[i], strlen(spec->uris[i]));
     for (int i = 0; i < CERT_BUILDER_NAMES_MAX && spec->dns[i] != NULL; i++)
         push_name(names, GEN_DNS, spec->dns[i], strlen(spec->dns[i]));
+    for (int i = 0; i < CERT_BUILDER_NAMES_MAX && spec->emails[i] != NULL; i++)
+        push_name(names, GEN_EMAIL, spec->emails[i], strlen(spec->emails[i]));
+    if (spec->dns_with_nul != NULL)
+        push_name_with_nul(names, spec->dns_with_nul);
     struct in_addr address;
     if (spec->ip != NULL && inet_pton(AF_INET, spec->ip, &address) == 1)
         push_name(names, GEN_IPADD, &address, sizeof(address));
@@ -192,13 +232,30 @@ static void set_times(X509 *cert, const struct cert_spec *spec)
     ASN1_TIME_free(to);
 }
 
+static void add_common_name(X509_NAME *to, const char *text, bool is_bmp)
+{
+    enum { BMP_MAX = 64 };
+    uint8_t wide[2 * BMP_MAX];
+    size_t len = strlen(text);
+    MUST(!is_bmp || len <= BMP_MAX);
+    for (size_t i = 0; is_bmp && i < len; i++) {
+        wide[2 * i] = 0;
+        wide[2 * i + 1] = (uint8_t)text[i];
+    }
+    /* Raw, because BoringSSL would not make what is wrong. */
+    MUST(X509_NAME_add_entry_by_NID(
+        to, NID_commonName, is_bmp ? V_ASN1_BMPSTRING : V_ASN1_UTF8STRING,
+        is_bmp ? wide : (const uint8_t *)text, (int)(is_bmp ? 2 * len : len), -1, 0));
+}
+
 static void set_names(X509 *cert, const struct cert_built *issuer, const struct cert_spec *spec)
 {
     X509_NAME *name = X509_NAME_new();
     MUST(name != NULL);
     if (spec->common_name != NULL)
-        MUST(X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8,
-                                        (const uint8_t *)spec->common_name, -1, -1, 0));
+        add_common_name(name, spec->common_name, spec->is_common_name_bmp);
+    if (spec->second_common_name != NULL)
+        add_common_name(name, spec->second_common_name, false);
     MUST(X509_set_subject_name(cert, name));
     MUST(X509_set_issuer_name(cert, issuer == NULL ? name : X509_get_subject_name(issuer->cert)));
     X509_NAME_free(name);
@@ -249,6 +306,15 @@ static void fill_texts(struct cert_built *built, const struct cert_built *issuer
     built->der_len = (size_t)len;
 }
 
+static void add_extensions(X509 *cert, const struct cert_spec *spec)
+{
+    add_basic_constraints(cert, spec);
+    add_key_usage(cert, spec);
+    add_eku(cert, spec);
+    add_name_constraint(cert, spec);
+    add_san(cert, spec);
+}
+
 /* `public_key` is what is certified; `key`, taken, is its private half or NULL. */
 static struct cert_built *make(const struct cert_built *issuer, EVP_PKEY *public_key, EVP_PKEY *key,
                                const struct cert_spec *spec)
@@ -257,15 +323,14 @@ static struct cert_built *make(const struct cert_built *issuer, EVP_PKEY *public
     MUST(built != NULL);
     built->key = key;
     built->cert = X509_new();
-    MUST(built->cert != NULL && X509_set_version(built->cert, X509_VERSION_3));
+    MUST(built->cert != NULL &&
+         X509_set_version(built->cert, spec->is_version_1 ? X509_VERSION_1 : X509_VERSION_3));
     set_serial(built->cert);
     set_names(built->cert, issuer, spec);
     set_times(built->cert, spec);
     MUST(X509_set_pubkey(built->cert, public_key));
-    add_basic_constraints(built->cert, spec);
-    add_key_usage(built->cert, spec);
-    add_eku(built->cert, spec);
-    add_san(built->cert, spec);
+    if (!spec->is_version_1)
+        add_extensions(built->cert, spec);
     EVP_PKEY *signer = issuer == NULL ? key : issuer->key;
     MUST(X509_sign(built->cert, signer, digest_for(signer, spec)));
     fill_texts(built, issuer);

@@ -16,6 +16,7 @@ enum cert_builder_key {
     CERT_KEY_ED25519,
     CERT_KEY_RSA_1024,
     CERT_KEY_RSA_2048,
+    CERT_KEY_RSA_4096,
 };
 
 enum cert_builder_key_usage {
@@ -33,6 +34,8 @@ enum cert_builder_eku {
     CERT_EKU_NONE,
     CERT_EKU_SERVER,
     CERT_EKU_CLIENT,
+    CERT_EKU_CODE_SIGNING, /* nothing else; on a CA too */
+    CERT_EKU_ANY,
 };
 
 enum { CERT_BUILDER_NAMES_MAX = 3 };
@@ -42,11 +45,17 @@ struct cert_spec {
     const char *common_name; /* NULL: none */
     const char *uris[CERT_BUILDER_NAMES_MAX];
     const char *dns[CERT_BUILDER_NAMES_MAX];
-    const char *ip;    /* one IP SAN */
-    bool is_ca;        /* basicConstraints cA true */
-    int path_len;      /* of a CA; 0: not limited; n: n - 1 */
-    bool san_twice;    /* the extension stands twice */
-    bool sign_by_sha1; /* the issuer signs so */
+    const char *emails[CERT_BUILDER_NAMES_MAX];
+    const char *ip;                 /* one IP SAN */
+    const char *dns_with_nul;       /* one more DNS SAN: a NUL stands for each '0' */
+    const char *second_common_name; /* NULL: none */
+    const char *permitted_dns;      /* of a CA: a name constraint */
+    bool is_common_name_bmp;        /* encoded as BMPString */
+    bool is_version_1;              /* X.509 of 1988, without extensions */
+    bool is_ca;                     /* basicConstraints cA true */
+    int path_len;                   /* of a CA; 0: not limited; n: n - 1 */
+    bool san_twice;                 /* the extension stands twice */
+    bool sign_by_sha1;              /* the issuer signs so */
     enum cert_builder_key key;
     enum cert_builder_key_usage usage;
     enum cert_builder_eku eku;
