@@ -29,6 +29,7 @@ struct discovery_directory {
     size_t num_files;
     struct discovery_table *table;
     uint64_t num_tables;
+    size_t num_clashes;    /* in the table that was made last */
     bool is_stale;         /* the files have changed, and memory did not suffice for a new table */
     struct err last_error; /* what was told last; ERR_NONE: nothing since the last good look */
 };
@@ -212,8 +213,21 @@ static void on_clash(void *owner, const struct discovery_resource *stays,
 {
     struct discovery_directory *directory = owner;
     char text[MESH_WARNING_MAX];
+    if (directory->num_clashes++ >= MESH_WARNINGS_KEPT)
+        return;
     snprintf(text, sizeof(text), "\"%.90s\" is in %.60s and in %.60s; the first one counts",
              stays->name, file_of(directory, stays), file_of(directory, goes));
+    directory->handler->on_warning(directory->owner, text);
+}
+
+/* Somebody may have left a copy of a whole mesh there. */
+static void tell_more_clashes(const struct discovery_directory *directory)
+{
+    char text[MESH_WARNING_MAX];
+    if (directory->num_clashes <= MESH_WARNINGS_KEPT)
+        return;
+    snprintf(text, sizeof(text), "%zu more resources are in two files",
+             directory->num_clashes - MESH_WARNINGS_KEPT);
     directory->handler->on_warning(directory->owner, text);
 }
 
@@ -241,6 +255,7 @@ static int fill_table(struct discovery_directory *directory, struct discovery_ta
 static int make_table(struct discovery_directory *directory, struct err *err)
 {
     struct discovery_table *table = discovery_table_new(directory->num_tables + 1);
+    directory->num_clashes = 0;
     if (table == NULL || fill_table(directory, table) < 0) {
         discovery_table_unref(table);
         return err_set(err, ERR_NOMEM, "out of memory");
@@ -248,6 +263,7 @@ static int make_table(struct discovery_directory *directory, struct err *err)
     directory->num_tables++;
     discovery_table_unref(directory->table);
     directory->table = table;
+    tell_more_clashes(directory);
     tell_warnings(directory);
     return 0;
 }

@@ -289,6 +289,18 @@ class Test(unittest.TestCase):
         warning, = server.entries("discovery")
         self.assertEqual(warning["warning"], '"k//Pod/shop/lone" is in mesh.yaml and in more.yml; the first one counts')
 
+    def test_of_a_copied_mesh_the_first_clashes_are_told_and_the_rest_is_counted(self):
+        many = [workload(f"many-{i}", f"10.1.{i // 256}.{i % 256}") for i in range(20000)]
+        self.write("many.yaml", many)
+        self.write("many-copy.yaml", many)
+        server = self.start()
+        _, response = self.wildcard(server)
+        self.assertIn("k//Pod/shop/many-0", response["resources"])
+        warnings = [entry["warning"] for entry in server.entries("discovery", 17)]
+        self.assertEqual(len(warnings), 17)
+        self.assertIn('in many-copy.yaml and in many.yaml', warnings[0])
+        self.assertEqual(warnings[-1], f"{20000 - 16} more resources are in two files")
+
     def test_a_file_with_a_mistake_stays_as_it_was_while_others_change(self):
         self.write("more.yaml", [workload("more", "10.0.1.1")])
         server = self.start()
