@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.join(_ROOT, "tests", "harness"))
 # pylint: disable=wrong-import-position
 import identities  # noqa: E402
 import measures  # noqa: E402
+import mesh_agents  # noqa: E402
 import mesh_state  # noqa: E402
 import pods  # noqa: E402
 import report  # noqa: E402
@@ -199,6 +200,12 @@ def _read(path):
 
 def _run_mesh(args):
     data = mesh_state.measure(os.path.join(args.bin, "remora-mesh-bench"), args.rounds)
+    if os.geteuid() == 0:
+        os.environ["REMORA_PROGRAMS"] = args.bin
+        with pods.Node() as node:
+            data["agents"] = mesh_agents.measure(node)
+    else:
+        _say("the memory of real agents is left out: that needs root, to make network namespaces")
     about = (f"{datetime.datetime.now(datetime.timezone.utc).strftime('%Y-%m-%d')}, "
              f"{os.cpu_count()} × {_cpu_model()}, median of {args.rounds} runs.")
     section = mesh_state.section(data, about)

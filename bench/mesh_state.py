@@ -59,13 +59,40 @@ def _memory(data):
     ])
 
 
+def _agents(figures):
+    """A table of real agents, and what made it; see mesh_agents.py."""
+    def row(title, memory, rest):
+        return [title, f"{memory['rss'] / 1e3:,.1f} MB", f"{memory['private_dirty'] / 1e3:,.1f} MB", *rest]
+
+    def told(agent):
+        return [f"{agent['held']:,.0f}", _duration(agent["ready_s"] * 1e9), _duration(agent["change"]["ns"]),
+                f"{agent['change']['kb']:,.0f} kB"]
+
+    on_demand, wildcard, control = figures["on-demand"], figures["wildcard"], figures["control"]
+    table = _table(["program", "RSS", "private dirty", "knows", "until it does", "processor time of one change",
+                    f"left behind by {figures['changes']}"], [
+        row("an agent on demand that has not talked to anybody yet", on_demand["alone"], ["1", "", "", ""]),
+        row(f"an agent on demand that talks to {figures['talks_to']} services with {10 * figures['talks_to']} workloads", on_demand,
+            told(on_demand)),
+        row("an agent that knows everything", wildcard, told(wildcard)),
+        row("remora-controlplane, which tells them", control,
+            [f"{wildcard['held'] - 1:,.0f}", _duration(control["load_s"] * 1e9), "", ""]),
+    ])
+    return (f"Real agents against the embedded control plane, {figures['workloads']:,} workloads in {figures['services']:,} services "
+            f"in {figures['files']} YAML files. A change is one of a workload that both agents know; its processor time is all that "
+            "the agent spends on it, TLS, the new state and handing it to the worker included.\n\n" + table)
+
+
 def section(data, about):
-    """The section in Markdown."""
+    """The section in Markdown. data["agents"], of mesh_agents.py, may be missing."""
     intro = (f"{data['workloads']:,.0f} workloads in {data['services']:,.0f} services, one of which has "
              f"{data['endpoints']:,.0f} endpoints; written by `scripts/bench --mesh`. {about}")
     decisions = (f"A decision where a connection goes takes {_duration(data['decision_ns'])} when each is for another of all "
                  f"services, and {_duration(data['large_decision_ns'])} when all are for the large one.")
-    return "\n\n".join([HEADING, intro, _updates(data), _memory(data), decisions]) + "\n"
+    parts = [HEADING, intro, _updates(data), _memory(data), decisions]
+    if "agents" in data:
+        parts.append(_agents(data["agents"]))
+    return "\n\n".join(parts) + "\n"
 
 
 def split(page):
