@@ -15,13 +15,25 @@ enum {
     /* How late the end of a certificate, a clock that was set, or a resume after a suspend may be
      * noticed. */
     LOOK_MS = 10 * 1000,
+    /* To the next batch. With 0 it would come in the same round, before anybody else's turn: before
+     * 1.45, libuv fires a timer that is due by its cached time again and again. */
+    BATCH_MS = 1,
 };
+
+/* Not without an identity: it comes back with a trust of its own, which is judged by then. */
+static bool recheck_may_judge_trust(const struct proxy *proxy)
+{
+    return proxy->recheck.trust_pending && proxy->tls != NULL;
+}
+
+static bool recheck_is_busy(const struct proxy *proxy)
+{
+    return proxy->recheck.policy_pending || recheck_may_judge_trust(proxy);
+}
 
 static void recheck_set_timer(struct proxy *proxy)
 {
-    const struct recheck *recheck = &proxy->recheck;
-    bool is_pending = recheck->trust_pending || recheck->policy_pending;
-    net_timer_start(recheck->timer, is_pending ? 0 : LOOK_MS);
+    net_timer_start(proxy->recheck.timer, recheck_is_busy(proxy) ? BATCH_MS : LOOK_MS);
 }
 
 /* ------------------------------------------------------------------------------------ peers -- */
@@ -110,8 +122,9 @@ void recheck_on_trust(struct proxy *proxy)
                                          identity_trust(tls_context_identity(proxy->tls)))) {
         recheck->trust_generation++;
         recheck->trust_pending = true;
-        recheck_set_timer(proxy);
     }
+    if (recheck->trust_pending) /* since now, or since before the identity was lost */
+        recheck_set_timer(proxy);
     tls_context_unref(former);
 }
 
@@ -186,10 +199,9 @@ static void recheck_on_timer(void *owner)
     struct recheck *recheck = &proxy->recheck;
     if (recheck->policy_pending)
         recheck->policy_pending = !recheck_policy(proxy);
-    /* Not without an identity: it comes back with a trust of its own, which is judged by then. */
-    if (recheck->trust_pending && proxy->tls != NULL)
+    if (recheck_may_judge_trust(proxy))
         recheck->trust_pending = !recheck_trust(proxy);
-    if (!recheck->policy_pending && !recheck->trust_pending)
+    if (!recheck_is_busy(proxy))
         recheck_time(proxy);
     recheck_set_timer(proxy);
 }
