@@ -108,11 +108,13 @@ static void workload_api_on_message(void *owner, const uint8_t *message, size_t 
 
 static uint64_t pause_ms(const struct workload_api *api)
 {
+    uint64_t max_ms =
+        api->has_spoken ? WORKLOAD_API_RETRY_SPOKEN_MAX_MS : WORKLOAD_API_RETRY_MAX_MS;
     uint64_t ms = WORKLOAD_API_RETRY_FIRST_MS;
-    for (unsigned i = 1; i < api->num_failures && ms < WORKLOAD_API_RETRY_MAX_MS; i++)
+    for (unsigned i = 1; i < api->num_failures && ms < max_ms; i++)
         ms *= 2;
-    if (ms > WORKLOAD_API_RETRY_MAX_MS)
-        ms = WORKLOAD_API_RETRY_MAX_MS;
+    if (ms > max_ms)
+        ms = max_ms;
     uint64_t spread = ms / 100 * RETRY_JITTER_PERCENT;
     return ms - spread + api->random() % (2 * spread + 1);
 }

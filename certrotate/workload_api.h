@@ -7,8 +7,9 @@
  * between fetches. When it ends, it is opened again with growing pauses (0.1 s to 30 s, jittered),
  * for ever, except after InvalidArgument, by which the server says that trying again is of no use:
  * then only workload_api_retry does. A fetch does not wait for the end of a pause, but where the
- * server speaks and ends each time: there it fails with that. Meanwhile nobody loses what they hold. A trouble is told once,
- * as the failure of a fetch, and again for each fetch that is asked for while it lasts.
+ * server speaks and ends each time: there it fails with that, and pauses are of 5 s at most.
+ * Meanwhile nobody loses what they hold. A trouble is told once, as the failure of a fetch, and
+ * again for each fetch that is asked for while it lasts.
  *
  * A fetch takes the newest message. When the machine wants one more time what it has had already (a
  * rejected candidate, SIGHUP), the stream is opened anew, which brings the state again.
@@ -23,6 +24,9 @@
 enum {
     WORKLOAD_API_RETRY_FIRST_MS = 100,
     WORKLOAD_API_RETRY_MAX_MS = 30 * 1000,
+    /* After a stream that has brought something: no fetch may go past this pause, and certificates
+     * may be short-lived. */
+    WORKLOAD_API_RETRY_SPOKEN_MAX_MS = 5 * 1000,
 };
 
 struct workload_api_options {
@@ -49,8 +53,8 @@ int workload_api_check_endpoint(const char *endpoint, struct err *err);
 struct cert_source *workload_api_new(struct tls_io *io, const struct workload_api_options *options,
                                      struct err *err);
 
-/* Lets a source that the server has turned away by InvalidArgument, or that pauses, try again. `source` was made
- * here. For when somebody who knows asks for it: a new configuration, SIGHUP. */
+/* Lets a source that the server has turned away by InvalidArgument, or that pauses, try again.
+ * `source` was made here. For when somebody who knows asks for it: a new configuration, SIGHUP. */
 void workload_api_retry(struct cert_source *source);
 
 #endif

@@ -256,6 +256,23 @@ static void a_server_that_speaks_and_ends_at_once_is_not_asked_in_a_loop(void **
     }
 }
 
+/* Whatever came before: the certificate that it brought may last for less than the longest pause. */
+static void a_server_that_has_spoken_is_asked_again_soon(void **state)
+{
+    struct world *world = *state;
+    settle(world);
+    for (int i = 0; i < 10; i++) {
+        end_with(GRPC_STATUS_UNAVAILABLE, ERR_SYSTEM, "connection refused");
+        fake_timer_fire_next();
+    }
+    say("back");
+    end_with(GRPC_STATUS_UNAVAILABLE, ERR_SYSTEM, "connection reset");
+    assert_int_equal(fake_timer_next_ms(), WORKLOAD_API_RETRY_SPOKEN_MAX_MS / 100 * 80);
+    fake_timer_fire_next();
+    end_with(GRPC_STATUS_UNAVAILABLE, ERR_SYSTEM, "connection refused");
+    assert_int_equal(fake_timer_next_ms(), WORKLOAD_API_RETRY_MAX_MS / 100 * 80);
+}
+
 /* Each end is told, and the machine then fetches at once: that must be no loop, either. */
 static void a_fetch_does_not_outrun_the_pauses_of_a_server_that_speaks_and_ends(void **state)
 {
@@ -422,6 +439,7 @@ int main(void)
         TEST(a_fetch_during_an_outage_tries_at_once_and_says_why_it_failed),
         TEST(a_stream_that_ends_in_order_is_opened_again),
         TEST(a_server_that_speaks_and_ends_at_once_is_not_asked_in_a_loop),
+        TEST(a_server_that_has_spoken_is_asked_again_soon),
         TEST(a_fetch_does_not_outrun_the_pauses_of_a_server_that_speaks_and_ends),
         TEST(permission_denied_is_named_and_tried_again),
         TEST(invalid_argument_is_not_tried_again_before_somebody_asks),
