@@ -116,6 +116,7 @@ class Case(unittest.TestCase):
         """(serial number, key ID of the authority) of the certificate that whoever connects to the agent is shown."""
         shown = self.gopher.pod.run(["openssl", "s_client", "-connect", f"{agent.pod.ipv4}:{hbone.PORT}", "-alpn", "h2"],
                                     check=False).stdout
+        self.assertIn("BEGIN CERTIFICATE", shown, f"{agent.name} shows no certificate")
         text = self.gopher.pod.run(["openssl", "x509", "-noout", "-serial", "-ext", "authorityKeyIdentifier"], stdin=shown).stdout
         serial, = re.findall(r"^serial=([0-9A-F]+)$", text, re.MULTILINE)
         authority, = re.findall(r"^ *(?:keyid:)?([0-9A-F]{2}(?::[0-9A-F]{2})+)$", text, re.MULTILINE)
