@@ -35,32 +35,16 @@ static void expire(struct xds_source *source, struct xds_want *want)
     xds_source_publish_in(source, source->coalesce_ms);
 }
 
-struct endpoint_search {
-    const char *service;
-    bool found;
-};
-
-static bool look_at_endpoint(void *owner, const struct mesh_workload *workload)
-{
-    struct endpoint_search *search = owner;
-    for (size_t i = 0; i < workload->num_services && !search->found; i++)
-        search->found = strcmp(workload->services[i].service, search->service) == 0;
-    return !search->found;
-}
-
 /* As soon as there is a snapshot that has what answered. */
 static void judge(const struct xds_source *source, struct xds_want *want)
 {
-    struct mesh_snapshot *snapshot = source->mesh.snapshot;
-    struct endpoint_search search = {.service = want->by};
+    const struct mesh_snapshot *snapshot = source->mesh.snapshot;
     if (want->is_judged || want->by == NULL || snapshot == NULL ||
         xds_mesh_is_changed(&source->mesh))
         return;
     want->is_judged = true;
     want->is_service = mesh_snapshot_service(snapshot, want->by) != NULL;
-    if (want->is_service)
-        mesh_snapshot_each_workload(snapshot, look_at_endpoint, &search);
-    want->is_empty = want->is_service && !search.found;
+    want->is_empty = want->is_service && !mesh_snapshot_has_endpoint(snapshot, want->by);
 }
 
 static void see_to(struct xds_source *source, struct xds_want *want, uint64_t now_ms)

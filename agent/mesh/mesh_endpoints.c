@@ -68,6 +68,11 @@ const struct mesh_endpoint *mesh_endpoints_at(const struct mesh_tree *endpoints,
     return mesh_tree_at(endpoints, &mesh_endpoints_kind, weight_of(service), share->before + point);
 }
 
+bool mesh_endpoints_any(const struct mesh_tree *endpoints, const char *service_key)
+{
+    return mesh_tree_find(endpoints, service_key, compare_service) != NULL;
+}
+
 /* From `item` on, the first that can be chosen. */
 static const struct mesh_endpoint *skip(struct mesh_endpoints_walk *walk, const void *item)
 {

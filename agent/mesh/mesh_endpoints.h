@@ -27,6 +27,8 @@ const struct mesh_endpoint *mesh_endpoints_at(const struct mesh_tree *endpoints,
                                               const struct mesh_endpoints_share *share,
                                               uint64_t point);
 
+bool mesh_endpoints_any(const struct mesh_tree *endpoints, const char *service_key);
+
 /* A way along the endpoints that the service's health policy allows and whose capacity is not 0. */
 struct mesh_endpoints_walk {
     struct mesh_tree_walk walk;

@@ -72,6 +72,11 @@ uint16_t mesh_snapshot_target_port(const struct mesh_service *service,
     return 0;
 }
 
+bool mesh_snapshot_has_endpoint(const struct mesh_snapshot *snapshot, const char *service_key)
+{
+    return mesh_endpoints_any(&snapshot->workloads.endpoints, service_key);
+}
+
 /* ----------------------------------------------------------------------------- policies -- */
 
 const struct mesh_policy *mesh_snapshot_policy(const struct mesh_snapshot *snapshot,

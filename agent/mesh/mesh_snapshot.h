@@ -59,6 +59,9 @@ const struct mesh_service *mesh_snapshot_service_by_hostname(const struct mesh_s
 const struct mesh_policy *mesh_snapshot_policy(const struct mesh_snapshot *snapshot,
                                                const char *key);
 
+/* Whether any workload is an endpoint of the service, known or not, healthy or not. */
+bool mesh_snapshot_has_endpoint(const struct mesh_snapshot *snapshot, const char *service_key);
+
 /* Whether the policies of both are surely the same: one was made out of the other, and none was
  * changed. */
 bool mesh_snapshot_shares_policies(const struct mesh_snapshot *snapshot,

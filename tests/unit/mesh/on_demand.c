@@ -152,6 +152,22 @@ static void an_interest_takes_the_place_of_another_of_its_name(void **state)
     mesh_snapshot_unref(snapshot);
 }
 
+static void a_service_has_endpoints_whether_it_is_known_or_they_are_healthy(void **state)
+{
+    (void)state;
+    struct mesh_builder *builder = mesh_builder_new(NULL);
+    const struct mesh_workload ill = {
+        .uid = "ill", .unhealthy = true, SERVICES({.service = "shop/b"})};
+    const struct mesh_service empty = {.namespace_ = "shop", .hostname = "a"};
+    fixture_add_workload(builder, &ill);
+    fixture_add_service(builder, &empty);
+    struct mesh_snapshot *snapshot = fixture_build(builder);
+    assert_false(mesh_snapshot_has_endpoint(snapshot, "shop/a"));
+    assert_true(mesh_snapshot_has_endpoint(snapshot, "shop/b"));
+    assert_false(mesh_snapshot_has_endpoint(snapshot, "shop/c"));
+    mesh_snapshot_unref(snapshot);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +176,7 @@ int main(void)
         cmocka_unit_test(names_are_never_longer_than_their_buffers),
         cmocka_unit_test(an_interest_is_shared_by_all_that_answer_it),
         cmocka_unit_test(an_interest_takes_the_place_of_another_of_its_name),
+        cmocka_unit_test(a_service_has_endpoints_whether_it_is_known_or_they_are_healthy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
