@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "mesh_endpoints.h"
 #include "mesh_index.h"
 
 struct mesh_snapshot *mesh_snapshot_ref(struct mesh_snapshot *snapshot)
