@@ -14,8 +14,9 @@
 
 static int print_and_free(struct buf *text, int rc)
 {
-    size_t len = buf_len(text);
-    bool written = rc == 0 && fwrite(buf_head(text), 1, len, stdout) == len && fflush(stdout) == 0;
+    size_t len = buf_len(text); /* 0: there may be no bytes to point to */
+    bool written = rc == 0 && (len == 0 || fwrite(buf_head(text), 1, len, stdout) == len) &&
+                   fflush(stdout) == 0;
     buf_done(text);
     return written ? CERTROTATE_DONE : CERTROTATE_FAILED;
 }
