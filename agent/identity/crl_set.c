@@ -143,6 +143,7 @@ const uint8_t *crl_set_der(const struct crl_set *set, size_t index, size_t *len)
 /* What the lists of one certificate's issuer say. */
 struct finding {
     bool is_revoked;
+    bool is_unknown; /* out of memory */
     size_t num_lists;
     size_t num_timely;
     int64_t best_next_ms; /* the latest nextUpdate, when none is timely */
@@ -152,8 +153,10 @@ static struct finding look(const struct crl_set *set, const X509 *cert, X509 *is
                            int64_t now_ms)
 {
     struct finding finding = {.best_next_ms = INT64_MIN};
-    for (size_t i = 0; i < set->num && !finding.is_revoked; i++) {
-        if (!x509_crl_is_issued_by(set->crls[i], issuer))
+    for (size_t i = 0; i < set->num && !finding.is_revoked && !finding.is_unknown; i++) {
+        int is_issuer = x509_crl_is_issued_by(set->crls[i], issuer);
+        finding.is_unknown = is_issuer < 0;
+        if (is_issuer <= 0)
             continue;
         int64_t begins_ms, ends_ms;
         x509_crl_times(set->crls[i], &begins_ms, &ends_ms);
@@ -161,7 +164,9 @@ static struct finding look(const struct crl_set *set, const X509 *cert, X509 *is
         finding.num_timely += begins_ms <= now_ms && now_ms <= ends_ms;
         if (ends_ms > finding.best_next_ms)
             finding.best_next_ms = ends_ms;
-        finding.is_revoked = x509_crl_has(set->crls[i], cert);
+        int is_listed = x509_crl_has(set->crls[i], cert);
+        finding.is_unknown = is_listed < 0;
+        finding.is_revoked = is_listed > 0;
     }
     return finding;
 }
@@ -176,6 +181,10 @@ int crl_set_check_path(const struct crl_set *set, const STACK_OF(X509) *path, bo
     for (size_t i = 0; i + 1 < sk_X509_num(path); i++) {
         const X509 *cert = sk_X509_value(path, i);
         struct finding finding = look(set, cert, sk_X509_value(path, i + 1), now_ms);
+        if (finding.is_unknown) {
+            *reason = REASON_NO_MEMORY;
+            return err_set(err, ERR_NOMEM, "out of memory");
+        }
         if (finding.is_revoked) {
             char serial[CERT_SERIAL_TEXT_MAX];
             x509_cert_serial(cert, serial);

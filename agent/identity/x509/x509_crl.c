@@ -127,8 +127,7 @@ static int check_distribution_point(CBS *value, struct err *err)
     }
     if (!CBS_get_optional_asn1(&sequence, &skipped, &has_indirect, CBS_ASN1_CONTEXT_SPECIFIC | 4))
         return err_set(err, ERR_INVALID, "its issuingDistributionPoint cannot be read");
-    bool is_indirect = has_indirect && CBS_len(&skipped) == 1 && CBS_data(&skipped)[0] != 0;
-    if (is_indirect)
+    if (has_indirect && (CBS_len(&skipped) != 1 || CBS_data(&skipped)[0] != 0))
         return err_set(err, ERR_INVALID, "it is an indirect list, which is not supported");
     return 0;
 }
@@ -142,13 +141,14 @@ static int check_extensions(CBS *extensions, bool of_list, struct err *err)
         if (!CBS_get_asn1(extensions, &extension, CBS_ASN1_SEQUENCE) ||
             !CBS_get_asn1(&extension, &oid, CBS_ASN1_OBJECT) ||
             !CBS_get_optional_asn1(&extension, &critical, &has_critical, CBS_ASN1_BOOLEAN) ||
+            (has_critical && CBS_len(&critical) != 1) ||
             !CBS_get_asn1(&extension, &value, CBS_ASN1_OCTETSTRING))
             return err_set(err, ERR_INVALID, "an extension of it cannot be read");
         if (of_list &&
             CBS_mem_equal(&oid, OID_DISTRIBUTION_POINT, sizeof(OID_DISTRIBUTION_POINT))) {
             if (check_distribution_point(&value, err) < 0)
                 return -1;
-        } else if (has_critical && CBS_len(&critical) == 1 && CBS_data(&critical)[0] != 0) {
+        } else if (has_critical && CBS_data(&critical)[0] != 0) {
             return err_set(
                 err, ERR_INVALID,
                 "it has a critical extension that is not supported; is it a delta list?");
@@ -348,16 +348,22 @@ void x509_crl_times(const struct x509_crl *crl, int64_t *this_update_ms, int64_t
 
 /* ------------------------------------------------------------------------------- its issuer -- */
 
-static bool verify_signature(const struct x509_crl *crl, EVP_PKEY *key)
+/* 1, 0, or -1: out of memory, of which nothing may be remembered. */
+static int verify_signature(const struct x509_crl *crl, EVP_PKEY *key)
 {
     if (EVP_PKEY_id(key) != crl->key_type)
-        return false;
+        return 0;
+    int result = -1;
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    bool is_valid = ctx != NULL && EVP_DigestVerifyInit(ctx, NULL, crl->digest, NULL, key) == 1 &&
-                    EVP_DigestVerify(ctx, CBS_data(&crl->signature), CBS_len(&crl->signature),
-                                     CBS_data(&crl->tbs), CBS_len(&crl->tbs)) == 1;
+    ERR_clear_error();
+    if (ctx != NULL && EVP_DigestVerifyInit(ctx, NULL, crl->digest, NULL, key) == 1) {
+        result = EVP_DigestVerify(ctx, CBS_data(&crl->signature), CBS_len(&crl->signature),
+                                  CBS_data(&crl->tbs), CBS_len(&crl->tbs)) == 1;
+        if (result == 0 && ERR_GET_REASON(ERR_peek_error()) == ERR_R_MALLOC_FAILURE)
+            result = -1;
+    }
     EVP_MD_CTX_free(ctx);
-    return is_valid;
+    return result;
 }
 
 static bool digest_key(EVP_PKEY *key, uint8_t digest[SHA256_DIGEST_LENGTH])
@@ -393,50 +399,58 @@ static void remember_key(struct x509_crl *crl, const uint8_t digest[SHA256_DIGES
     pthread_mutex_unlock(&crl->lock);
 }
 
-bool x509_crl_is_issued_by(struct x509_crl *crl, X509 *issuer)
+int x509_crl_is_issued_by(struct x509_crl *crl, X509 *issuer)
 {
     if (X509_NAME_cmp(crl->issuer, X509_get_subject_name(issuer)) != 0)
-        return false;
-    EVP_PKEY *key = X509_get_pubkey(issuer);
+        return 0;
+    EVP_PKEY *key = X509_get_pubkey(issuer); /* there is one: it has signed a certificate */
     uint8_t digest[SHA256_DIGEST_LENGTH];
-    int signed_it = 0;
+    int signed_it = -1;
     if (key != NULL && digest_key(key, digest)) {
         signed_it = look_up_key(crl, digest);
         if (signed_it < 0) {
             signed_it = verify_signature(crl, key);
-            remember_key(crl, digest, signed_it);
+            if (signed_it >= 0)
+                remember_key(crl, digest, signed_it == 1);
         }
     }
     EVP_PKEY_free(key);
     ERR_clear_error();
-    return signed_it == 1;
+    return signed_it;
 }
 
-bool x509_crl_has(const struct x509_crl *crl, const X509 *cert)
+/* Where there are no leading zeros. */
+static bool has_serial(const struct x509_crl *crl, const CBS *serial)
+{
+    const uint8_t *base = CRYPTO_BUFFER_data(crl->der);
+    size_t low = 0, high = crl->num_revoked;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct serial *at = &crl->revoked[middle];
+        int order = compare_bytes(base + at->offset, at->len, CBS_data(serial), CBS_len(serial));
+        if (order == 0)
+            return true;
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return false;
+}
+
+int x509_crl_has(const struct x509_crl *crl, const X509 *cert)
 {
     uint8_t *der = NULL;
     int der_len = i2d_ASN1_INTEGER(X509_get0_serialNumber(cert), &der);
     CBS element, serial;
     CBS_init(&element, der, der_len < 0 ? 0 : (size_t)der_len);
-    bool found = false;
+    int result = -1;
     if (CBS_get_asn1(&element, &serial, CBS_ASN1_INTEGER)) {
         while (CBS_len(&serial) > 0 && CBS_data(&serial)[0] == 0)
             CBS_skip(&serial, 1);
-        const uint8_t *base = CRYPTO_BUFFER_data(crl->der);
-        size_t low = 0, high = crl->num_revoked;
-        while (low < high && !found) {
-            size_t middle = low + (high - low) / 2;
-            const struct serial *at = &crl->revoked[middle];
-            int order =
-                compare_bytes(base + at->offset, at->len, CBS_data(&serial), CBS_len(&serial));
-            found = order == 0;
-            if (order < 0)
-                low = middle + 1;
-            else
-                high = middle;
-        }
+        result = has_serial(crl, &serial);
     }
     OPENSSL_free(der);
     ERR_clear_error();
-    return found;
+    return result;
 }

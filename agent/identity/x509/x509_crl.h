@@ -29,19 +29,21 @@ const uint8_t *x509_crl_der(const struct x509_crl *crl, size_t *len); /* lent */
 
 /*
  * Whether `issuer` signed this list: by name, then by signature, which is verified once for a key.
- * That the issuer's key usage permits cRLSign is not asked: a list that its key has signed is its
+ * 1: yes, 0: no, -1: not to be known, out of memory. That the issuer's key usage permits cRLSign is not asked: a list that its key has signed is its
  * word, and to ignore it would be the more dangerous mistake.
  */
-bool x509_crl_is_issued_by(struct x509_crl *crl, X509 *issuer);
+int x509_crl_is_issued_by(struct x509_crl *crl, X509 *issuer);
 
 /* When it begins and when the next one is due (INT64_MAX: it does not say), wall clock. */
 void x509_crl_times(const struct x509_crl *crl, int64_t *this_update_ms, int64_t *next_update_ms);
 
-bool x509_crl_has(const struct x509_crl *crl, const X509 *cert);
+/* 1: it is on the list, 0: it is not, -1: out of memory. */
+int x509_crl_has(const struct x509_crl *crl, const X509 *cert);
 
 /*
  * What the lists of a set (NULL: none) say of a path, leaf to root. 0, or -1 with *reason
- * (CERT_REVOKED, and if `strict` CRL_EXPIRED) and *err.
+ * (CERT_REVOKED, if `strict` CRL_EXPIRED, and NO_MEMORY: whom nobody could look up is not let in)
+ * and *err.
  */
 int crl_set_check_path(const struct crl_set *set, const STACK_OF(X509) *path, bool strict,
                        int64_t now_ms, enum reason *reason, struct err *err);

@@ -9,6 +9,10 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <openssl/asn1.h>
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+#include <stdbool.h>
 
 #include "cert_builder.h"
 #include "clock.h"
@@ -119,6 +123,52 @@ static void a_list_that_its_issuer_has_not_signed_says_nothing(void **state)
     crl_set_unref(set);
     cert_builder_free_crl(crl);
     cert_builder_free(impostor);
+}
+
+/* ------------------------------------------------------------------------ failing allocations -- */
+
+static bool fails_context, fails_key, fails_serial;
+
+EVP_MD_CTX *__real_EVP_MD_CTX_new(void);
+EVP_MD_CTX *__wrap_EVP_MD_CTX_new(void);
+int __real_i2d_PUBKEY(const EVP_PKEY *key, uint8_t **out);
+int __wrap_i2d_PUBKEY(const EVP_PKEY *key, uint8_t **out);
+int __real_i2d_ASN1_INTEGER(const ASN1_INTEGER *number, uint8_t **out);
+int __wrap_i2d_ASN1_INTEGER(const ASN1_INTEGER *number, uint8_t **out);
+
+EVP_MD_CTX *__wrap_EVP_MD_CTX_new(void)
+{
+    return fails_context ? NULL : __real_EVP_MD_CTX_new();
+}
+
+int __wrap_i2d_PUBKEY(const EVP_PKEY *key, uint8_t **out)
+{
+    return fails_key ? -1 : __real_i2d_PUBKEY(key, out);
+}
+
+int __wrap_i2d_ASN1_INTEGER(const ASN1_INTEGER *number, uint8_t **out)
+{
+    return fails_serial ? -1 : __real_i2d_ASN1_INTEGER(number, out);
+}
+
+static void without_memory_to_look_it_up_nobody_is_let_in_and_nothing_is_remembered(void **state)
+{
+    const struct world *world = *state;
+    bool *const fails[] = {&fails_context, &fails_key, &fails_serial};
+    for (size_t i = 0; i < sizeof(fails) / sizeof(fails[0]); i++) {
+        struct crl_built *crl =
+            cert_builder_crl(world->middle, &(struct crl_spec){.revoked = {world->leaf}});
+        struct crl_set *set = set_of(crl);
+        struct err err = {0};
+        *fails[i] = true;
+        enum reason reason = verify(world, world->leaf, set, false, &err);
+        *fails[i] = false;
+        if (reason != REASON_NO_MEMORY || err.kind != ERR_NOMEM)
+            fail_msg("case %zu: %s", i, reason_name(reason));
+        assert_int_equal(verify(world, world->leaf, set, false, NULL), REASON_CERT_REVOKED);
+        crl_set_unref(set);
+        cert_builder_free_crl(crl);
+    }
 }
 
 static void a_list_that_is_not_of_now_is_used_or_refused_as_configured(void **state)
@@ -306,6 +356,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_certificate_of_the_path_may_be_revoked_by_its_own_issuer),
         cmocka_unit_test(a_list_that_its_issuer_has_not_signed_says_nothing),
+        cmocka_unit_test(without_memory_to_look_it_up_nobody_is_let_in_and_nothing_is_remembered),
         cmocka_unit_test(a_list_that_is_not_of_now_is_used_or_refused_as_configured),
         cmocka_unit_test(a_newer_list_makes_up_for_one_that_has_expired),
         cmocka_unit_test(a_hundred_thousand_entries_are_read_and_looked_up),
