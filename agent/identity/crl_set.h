@@ -26,7 +26,7 @@ enum {
 struct crl_set;
 
 /*
- * Reads all lists of all `num` texts; there may be none. Whether a list is signed by its issuer is
+ * Reads all lists of all `num` texts; an empty one holds none. Whether a list is signed by its issuer is
  * seen when a certificate of that issuer is judged. NULL: *err (ERR_INVALID, ERR_LIMIT or ERR_NOMEM)
  * that says which list and what about it.
  */

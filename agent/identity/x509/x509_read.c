@@ -140,12 +140,27 @@ STACK_OF(CRYPTO_BUFFER) *x509_read_certs(const struct cert_bytes *certs, size_t 
     return NULL;
 }
 
+static bool is_blank(const struct cert_bytes *text)
+{
+    const char *bytes = text->bytes;
+    for (size_t i = 0; i < text->len; i++)
+        if (strchr(" \t\r\n", bytes[i]) == NULL || bytes[i] == '\0')
+            return false;
+    return true;
+}
+
 STACK_OF(CRYPTO_BUFFER) *x509_read_crls(const struct cert_bytes *crls, size_t max, size_t max_len,
                                         struct err *err)
 {
     const struct wanted wanted = {"revocation list", PEM_STRING_X509_CRL, PEM_STRING_X509_CRL, max,
                                   max_len};
-    return read_objects(crls, &wanted, err);
+    STACK_OF(CRYPTO_BUFFER) *ders = read_objects(crls, &wanted, err);
+    /* Empty means that there is none; a page of text in its place means nothing. */
+    if (ders == NULL || sk_CRYPTO_BUFFER_num(ders) > 0 || is_blank(crls))
+        return ders;
+    sk_CRYPTO_BUFFER_pop_free(ders, CRYPTO_BUFFER_free);
+    err_set(err, ERR_INVALID, "no revocation list in it");
+    return NULL;
 }
 
 /* There is nobody to ask for a password. */

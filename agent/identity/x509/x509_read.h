@@ -21,8 +21,8 @@ STACK_OF(CRYPTO_BUFFER) *x509_read_certs(const struct cert_bytes *certs, size_t 
                                          struct err *err);
 
 /*
- * Reads certificate revocation lists in the same way (X509 CRL blocks); there may be none. Each is
- * at most `max_len` bytes.
+ * Reads certificate revocation lists in the same way (X509 CRL blocks); an empty text has none,
+ * any other text without one is an error. Each is at most `max_len` bytes.
  */
 STACK_OF(CRYPTO_BUFFER) *x509_read_crls(const struct cert_bytes *crls, size_t max, size_t max_len,
                                         struct err *err);
