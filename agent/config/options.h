@@ -54,6 +54,8 @@ struct option_table {
     const char *env_prefix;  /* "REMORA_" */
     const char
         *config_name; /* the option of type PATH that names the YAML file; NULL: there is none */
+    /* The option whose value an argv[1] that is no flag is: "inspect FILE". NULL: there is none */
+    const char *first_word;
     const struct option_spec *specs;
     size_t num_specs;
 };
@@ -73,7 +75,7 @@ struct options;
  * Reads all sources, checks each value and stores it in `out` (the struct that the table's offsets
  * mean). argv[0] is skipped. What is wrong is named with its source: the flag, the variable, or the
  * file, line and key. Unknown flags and keys, values given twice by flag, and arguments that are no
- * flags are errors. An environment variable with an empty value counts as not set, since pod
+ * flags (but for the table's first_word) are errors. An environment variable with an empty value counts as not set, since pod
  * templates often carry such. Returns NULL on failure: ERR_INVALID, ERR_SYSTEM (the file),
  * ERR_NOMEM. The result has to live as long as `out` is used.
  */

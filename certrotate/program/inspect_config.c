@@ -1,7 +1,6 @@
 #include "inspect_config.h"
 
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "spiffe_id.h"
@@ -51,6 +50,7 @@ const struct option_table inspect_config_table = {
     .program = "remora-certrotate inspect [FILE]",
     .description = "shows a certificate as a peer in the mesh sees it, and whether it verifies",
     .env_prefix = "REMORA_CERTROTATE_INSPECT_",
+    .first_word = "file",
     .specs = specs,
     .num_specs = sizeof(specs) / sizeof(specs[0]),
 };
@@ -81,36 +81,16 @@ static int check(const struct options *options, const struct inspect_config *con
     return check_names(options, config, err);
 }
 
-static struct options *parse(struct inspect_config *config, int argc, char *const *argv,
-                             struct err *err)
+struct options *inspect_config_load(struct inspect_config *config, int argc, char *const *argv,
+                                    struct err *err)
 {
     static char *const NO_ENVIRONMENT[] = {NULL};
+    *config = (struct inspect_config){0};
     struct options *options =
         options_parse(&inspect_config_table, argc, argv, NO_ENVIRONMENT, config, err);
     if (options != NULL && !config->help && check(options, config, err) < 0) {
         options_free(options);
         options = NULL;
     }
-    return options;
-}
-
-struct options *inspect_config_load(struct inspect_config *config, int argc, char *const *argv,
-                                    struct err *err)
-{
-    static char flag[] = "--file";
-    *config = (struct inspect_config){0};
-    if (argc < 2 || argv[1][0] == '-')
-        return parse(config, argc, argv, err);
-    /* inspect FILE ... is inspect --file FILE ... */
-    char **longer = calloc((size_t)argc + 2, sizeof(*longer));
-    if (longer == NULL) {
-        err_set(err, ERR_NOMEM, "out of memory");
-        return NULL;
-    }
-    longer[0] = argv[0];
-    longer[1] = flag;
-    memcpy(longer + 2, argv + 1, (size_t)(argc - 1) * sizeof(*longer));
-    struct options *options = parse(config, argc + 1, longer, err);
-    free(longer);
     return options;
 }

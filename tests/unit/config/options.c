@@ -111,8 +111,8 @@ static const struct option_table table = {.program = "prog",
 enum { ARGS_MAX = 8 };
 
 /* Parses the words (each list ends with NULL). */
-static struct options *parse(const char *const *args, const char *const *env, struct values *values,
-                             struct err *err)
+static struct options *parse_with(const struct option_table *with, const char *const *args,
+                                  const char *const *env, struct values *values, struct err *err)
 {
     char *argv[ARGS_MAX + 2] = {(char *)(uintptr_t) "prog"};
     char *envp[ARGS_MAX + 1] = {0};
@@ -126,7 +126,13 @@ static struct options *parse(const char *const *args, const char *const *env, st
     memcpy(kept_env, envp, sizeof(envp));
     *values = (struct values){0};
     *err = (struct err){0};
-    return options_parse(&table, argc, argv, kept_env, values, err);
+    return options_parse(with, argc, argv, kept_env, values, err);
+}
+
+static struct options *parse(const char *const *args, const char *const *env, struct values *values,
+                             struct err *err)
+{
+    return parse_with(&table, args, env, values, err);
 }
 
 #define WORDS(...) ((const char *const[]){__VA_ARGS__, NULL})
@@ -372,6 +378,25 @@ static void a_value_can_follow_from_others(void **state)
     options_free(options);
 }
 
+static void a_first_word_is_the_value_of_the_option_that_the_table_names(void **state)
+{
+    struct err err;
+    struct values values;
+    struct option_table with_word = table;
+    with_word.first_word = "text";
+    struct options *options =
+        parse_with(&with_word, WORDS("word", "--number", "9"), NULL, &values, &err);
+    assert_non_null(options);
+    assert_string_equal(values.text, "word");
+    assert_int_equal(values.number, 9);
+    options_free(options);
+    assert_null(parse_with(&with_word, WORDS("word", "--text", "other"), NULL, &values, &err));
+    assert_string_equal(err.message, "--text: given twice");
+    assert_null(parse_with(&with_word, WORDS("--number", "9", "word"), NULL, &values, &err));
+    assert_non_null(strstr(err.message, "is no option"));
+    assert_null(parse(WORDS("word"), NULL, &values, &err));
+}
+
 static void variables_of_the_prefix_that_mean_nothing_are_told(void **state)
 {
     (void)state;
@@ -456,6 +481,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_named_with_its_source),
         cmocka_unit_test(what_is_wrong_in_a_file_is_named_with_its_line),
         cmocka_unit_test(a_value_can_follow_from_others),
+        cmocka_unit_test(a_first_word_is_the_value_of_the_option_that_the_table_names),
         cmocka_unit_test(variables_of_the_prefix_that_mean_nothing_are_told),
         cmocka_unit_test(the_report_is_a_file_that_gives_the_same),
         cmocka_unit_test(help_and_documentation_name_every_option),
