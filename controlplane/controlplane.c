@@ -118,27 +118,39 @@ static const struct discovery_directory_handler directory_handler = {
 /* --------------------------------------------------------------------------------------- start --
  */
 
+static struct ca_issuer *load_ca(const struct controlplane_config *config, int64_t now_ms,
+                                 bool *created, struct err *err)
+{
+    const struct ca_state_options options = {
+        .dir = config->state_dir, .with_intermediate = config->intermediate, .now_ms = now_ms};
+    const struct ca_state_files files = {
+        .cert = config->ca_cert_file, .key = config->ca_key_file, .now_ms = now_ms};
+    *created = false;
+    return config->ca_cert_file[0] != '\0' ? ca_state_load(&files, err)
+                                           : ca_state_open(&options, created, err);
+}
+
 static int open_ca(struct controlplane *controlplane, struct err *err)
 {
     const struct controlplane_config *config = controlplane->config;
-    const struct ca_state_options options = {.dir = config->state_dir,
-                                             .with_intermediate = config->intermediate,
-                                             .now_ms = clock_wall_ms()};
     bool created;
+    int64_t now_ms = clock_wall_ms();
     char not_after[CLOCK_TEXT_MAX];
-    controlplane->issuer = ca_state_open(&options, &created, err);
+    controlplane->issuer = load_ca(config, now_ms, &created, err);
     if (controlplane->issuer == NULL)
         return -1;
     ca_issuer_set_lifetimes(controlplane->issuer, (int64_t)(config->cert_ttl_ms / 1000),
                             (int64_t)(config->max_cert_ttl_ms / 1000));
     int64_t not_after_ms = ca_issuer_not_after_ms(controlplane->issuer);
     clock_format(not_after_ms, not_after);
-    LOG_INFO("controlplane", created ? "CA made" : "CA loaded", LOG_S("state", config->state_dir),
-             LOG_S("root_sha256", ca_issuer_root_fingerprint(controlplane->issuer)),
-             LOG_S("signs_with",
-                   ca_issuer_chain_pem(controlplane->issuer, 0) == NULL ? "root" : "intermediate"),
-             LOG_S("not_after", not_after));
-    if (not_after_ms - options.now_ms < (int64_t)EXPIRY_WARNING_DAYS * 24 * 60 * 60 * 1000)
+    LOG_INFO(
+        "controlplane", created ? "CA made" : "CA loaded",
+        LOG_S("state", config->state_dir[0] != '\0' ? config->state_dir : config->ca_cert_file),
+        LOG_S("root_sha256", ca_issuer_root_fingerprint(controlplane->issuer)),
+        LOG_S("signs_with",
+              ca_issuer_chain_pem(controlplane->issuer, 0) == NULL ? "root" : "intermediate"),
+        LOG_S("not_after", not_after));
+    if (not_after_ms - now_ms < (int64_t)EXPIRY_WARNING_DAYS * 24 * 60 * 60 * 1000)
         LOG_WARN("controlplane", "the CA ends soon; no certificate will outlive it",
                  LOG_S("not_after", not_after));
     return 0;

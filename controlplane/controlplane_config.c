@@ -55,7 +55,21 @@ static const struct option_spec specs[] = {
      .section = CERTIFICATE,
      .help = "Directory of the CA, made with a new root if it is missing: root.pem (what agents "
              "trust), root-key.pem, and issuer.pem and issuer-key.pem if there is an intermediate. "
-             "Required."},
+             "Required, unless ca-cert and ca-key are given."},
+    {.name = "ca-cert",
+     .type = OPTION_PATH,
+     FIELD(ca_cert_file),
+     .default_value = "",
+     .section = CERTIFICATE,
+     .help =
+         "Instead of state-dir, a CA made elsewhere, by openssl for example: PEM file of its "
+         "certificate, and behind it what leads to its root, root included. Nothing is written."},
+    {.name = "ca-key",
+     .type = OPTION_PATH,
+     FIELD(ca_key_file),
+     .default_value = "",
+     .section = CERTIFICATE,
+     .help = "The private key to ca-cert: PEM, not encrypted, mode 0600."},
     {.name = "intermediate",
      .type = OPTION_BOOL,
      FIELD(intermediate),
@@ -202,11 +216,28 @@ static int check_required(const struct options *options, const char *name, const
     return value[0] != '\0' ? 0 : options_error(options, name, err, "required");
 }
 
+static int check_ca(const struct options *options, const struct controlplane_config *config,
+                    struct err *err)
+{
+    bool has_cert = config->ca_cert_file[0] != '\0';
+    bool has_key = config->ca_key_file[0] != '\0';
+    if (has_cert != has_key)
+        return options_error(options, has_cert ? "ca-cert" : "ca-key", err,
+                             "ca-cert and ca-key belong together");
+    if (!has_cert)
+        return check_required(options, "state-dir", config->state_dir, err);
+    if (config->state_dir[0] != '\0')
+        return options_error(options, "state-dir", err, "either this or ca-cert and ca-key");
+    return config->intermediate
+               ? options_error(options, "intermediate", err, "only in a state-dir is one made")
+               : 0;
+}
+
 static int check(const struct options *options, const struct controlplane_config *config,
                  struct err *err)
 {
     struct err why;
-    if (check_required(options, "state-dir", config->state_dir, err) < 0 ||
+    if (check_ca(options, config, err) < 0 ||
         check_required(options, "tokens-file", config->tokens_file, err) < 0)
         return -1;
     if (!is_host(config->server_name))

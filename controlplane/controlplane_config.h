@@ -19,7 +19,9 @@ struct controlplane_config {
     struct addr listen;
     const char *server_name; /* what clients verify: a DNS name or an address */
 
-    const char *state_dir;
+    const char *state_dir; /* this, or the other two */
+    const char *ca_cert_file;
+    const char *ca_key_file;
     bool intermediate;
     const char *tokens_file;
     const char *trust_domain;

@@ -1,5 +1,6 @@
 /*
- * remora-controlplane: the embedded control plane. argv and configuration, then the loop.
+ * remora-controlplane: the embedded control plane. argv and configuration, then the loop; or, as
+ * `remora-controlplane sign`, one certificate (sign.h has its exit codes).
  *
  * Exit status: 0 ended by a signal; 1 could not start; 64 (EX_USAGE) the configuration is wrong.
  */
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "controlplane.h"
+#include "sign.h"
 
 struct program {
     struct net_loop *loop;
@@ -86,11 +88,19 @@ static int run(const struct controlplane_config *config)
     return result < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+static int help(struct buf *out)
+{
+    return options_help(&controlplane_config_table, out) < 0
+               ? -1
+               : buf_append_str(out, "\nremora-controlplane sign --help: signs one request of "
+                                     "openssl's\n");
+}
+
 static int dispatch(const struct controlplane_config *config)
 {
     struct buf text = {0};
     if (config->help)
-        return print_and_free(&text, options_help(&controlplane_config_table, &text));
+        return print_and_free(&text, help(&text));
     if (config->help_markdown)
         return print_and_free(&text, options_markdown(&controlplane_config_table, &text));
     if (config->version)
@@ -99,8 +109,31 @@ static int dispatch(const struct controlplane_config *config)
     return run(config);
 }
 
+static int sign(int argc, char *const *argv)
+{
+    struct sign_config config;
+    struct buf words = {0};
+    struct err err;
+    struct options *options = sign_config_load(&config, argc, argv, &err);
+    if (options == NULL)
+        return fail(SIGN_USAGE, &err);
+    if (config.help) {
+        options_free(options);
+        return print_and_free(&words, sign_help(&words));
+    }
+    /* The CA's key is in this process's memory; it belongs in no core file. */
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    enum sign_exit status = sign_run(&config, &words, &err);
+    options_free(options);
+    fprintf(stderr, "%.*s", (int)buf_len(&words), (const char *)buf_head(&words));
+    buf_done(&words);
+    return status == SIGN_DONE ? SIGN_DONE : fail(status, &err);
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "sign") == 0)
+        return sign(argc - 1, argv + 1);
     struct controlplane_config config;
     struct err err;
     struct options *options = controlplane_config_load(&config, argc, argv, environ, &err);

@@ -44,7 +44,7 @@ static int set_times(X509 *cert, int64_t not_before_s, int64_t not_after_s)
     return ok ? 0 : -1;
 }
 
-/* A CA is known by a name, because issuers are found by theirs; a leaf has none. */
+/* A CA is known by a name, because issuers are found by theirs; a leaf needs none. */
 static int set_names(X509 *cert, const struct ca_cert_plan *plan)
 {
     bool is_ca = plan->use == CA_CERT_ROOT || plan->use == CA_CERT_INTERMEDIATE;
@@ -57,8 +57,21 @@ static int set_names(X509 *cert, const struct ca_cert_plan *plan)
              X509_set_subject_name(cert, name);
         X509_NAME_free(name);
     }
+    if (plan->use == CA_CERT_ORDERED && plan->subject->name != NULL)
+        ok = X509_set_subject_name(cert, plan->subject->name);
     X509 *issuer = plan->issuer == NULL ? cert : plan->issuer;
     return ok && X509_set_issuer_name(cert, X509_get_subject_name(issuer)) ? 0 : -1;
+}
+
+static int add_ordered(X509 *cert, const struct ca_cert_subject *subject, bool is_rsa)
+{
+    if (ca_extension_add_leaf(cert, is_rsa, subject->is_server, subject->is_client) < 0)
+        return -1;
+    /* RFC 5280, 4.2.1.6: critical where nothing else says whose it is. */
+    return subject->num_names == 0
+               ? 0
+               : ca_extension_add_names(cert, subject->names, subject->num_names,
+                                        subject->name == NULL);
 }
 
 static int add_extensions(X509 *cert, const struct ca_cert_plan *plan)
@@ -73,21 +86,27 @@ static int add_extensions(X509 *cert, const struct ca_cert_plan *plan)
     case CA_CERT_INTERMEDIATE:
         return ca_extension_add_ca(cert, false);
     case CA_CERT_WORKLOAD:
-        return ca_extension_add_leaf(cert, is_rsa, true) < 0
+        return ca_extension_add_leaf(cert, is_rsa, true, true) < 0
                    ? -1
                    : ca_extension_add_uri(cert, plan->name);
     case CA_CERT_SERVER:
-        return ca_extension_add_leaf(cert, is_rsa, false) < 0
+        return ca_extension_add_leaf(cert, is_rsa, true, false) < 0
                    ? -1
                    : ca_extension_add_host(cert, plan->name);
+    case CA_CERT_ORDERED:
+        return add_ordered(cert, plan->subject, is_rsa);
     }
     return -1;
 }
 
+/* NULL: the algorithm hashes by itself. */
 static const EVP_MD *digest_for(const EVP_PKEY *key)
 {
-    return EVP_PKEY_id(key) == EVP_PKEY_EC && EVP_PKEY_bits(key) > 256 ? EVP_sha384()
-                                                                       : EVP_sha256();
+    if (EVP_PKEY_id(key) == EVP_PKEY_ED25519)
+        return NULL;
+    if (EVP_PKEY_id(key) != EVP_PKEY_EC || EVP_PKEY_bits(key) <= 256)
+        return EVP_sha256();
+    return EVP_PKEY_bits(key) <= 384 ? EVP_sha384() : EVP_sha512();
 }
 
 X509 *ca_cert_make(const struct ca_cert_plan *plan, struct err *err)

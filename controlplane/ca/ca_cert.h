@@ -6,9 +6,11 @@
 
 #include <openssl/base.h>
 #include <openssl/x509.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ca_name.h"
 #include "err.h"
 
 enum ca_cert_use {
@@ -16,6 +18,15 @@ enum ca_cert_use {
     CA_CERT_INTERMEDIATE, /* may issue leaves, no further CA */
     CA_CERT_WORKLOAD,     /* an X.509-SVID: name is its SPIFFE ID */
     CA_CERT_SERVER,       /* for a TLS server: name is a DNS name or an IP address */
+    CA_CERT_ORDERED,      /* for what `subject` says; name is for messages */
+};
+
+/* Of CA_CERT_ORDERED: whom it is for. */
+struct ca_cert_subject {
+    X509_NAME *name;             /* NULL: the subject is empty */
+    const struct ca_name *names; /* alternative names; none are none, where there is a name */
+    size_t num_names;
+    bool is_server, is_client;
 };
 
 struct ca_cert_plan {
@@ -25,12 +36,14 @@ struct ca_cert_plan {
     int64_t not_after_s;
     EVP_PKEY *key; /* the subject's; its public half is enough unless the certificate is a root */
     X509 *issuer;  /* NULL for a root, which signs itself */
-    EVP_PKEY *issuer_key; /* NULL for a root */
+    EVP_PKEY *issuer_key;                  /* NULL for a root */
+    const struct ca_cert_subject *subject; /* of CA_CERT_ORDERED */
 };
 
 /*
  * Makes and signs: version 3, random serial of 128 bits, and the extensions of RFC 5280 and
- * X.509-SVID: a leaf has no subject and a critical subject alternative name, critical keyUsage
+ * X.509-SVID: a leaf has no subject (unless it is ordered with one) and a critical subject alternative name (not
+ * critical beside a subject), critical keyUsage
  * (digitalSignature; keyEncipherment too for RSA), critical basicConstraints, EKU (serverAuth and
  * clientAuth for a workload), key identifiers. The caller frees. NULL: *err is ERR_NOMEM.
  */

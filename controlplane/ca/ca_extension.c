@@ -1,5 +1,6 @@
 #include "ca_extension.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/asn1.h>
@@ -57,12 +58,12 @@ static int add_key_usage(X509 *cert, int bit, int second_bit)
     return result;
 }
 
-static int add_extended_key_usage(X509 *cert, bool is_client)
+static int add_extended_key_usage(X509 *cert, bool is_server, bool is_client)
 {
     EXTENDED_KEY_USAGE *usage = sk_ASN1_OBJECT_new_null();
     int result = -1;
     /* The objects are static ones of the library: freeing them is nothing. */
-    if (usage != NULL && sk_ASN1_OBJECT_push(usage, OBJ_nid2obj(NID_server_auth)) &&
+    if (usage != NULL && (!is_server || sk_ASN1_OBJECT_push(usage, OBJ_nid2obj(NID_server_auth))) &&
         (!is_client || sk_ASN1_OBJECT_push(usage, OBJ_nid2obj(NID_client_auth))))
         result = add(cert, NID_ext_key_usage, usage, 0);
     sk_ASN1_OBJECT_free(usage);
@@ -76,29 +77,12 @@ int ca_extension_add_ca(X509 *cert, bool may_issue_cas)
                : add_key_usage(cert, BIT_KEY_CERT_SIGN, BIT_CRL_SIGN);
 }
 
-int ca_extension_add_leaf(X509 *cert, bool is_rsa, bool is_client)
+int ca_extension_add_leaf(X509 *cert, bool is_rsa, bool is_server, bool is_client)
 {
     if (add_basic_constraints(cert, false, false) < 0 ||
         add_key_usage(cert, BIT_DIGITAL_SIGNATURE, is_rsa ? BIT_KEY_ENCIPHERMENT : NO_BIT) < 0)
         return -1;
-    return add_extended_key_usage(cert, is_client);
-}
-
-/* Takes `value`, which may be NULL: out of memory. */
-static int add_alternative_name(X509 *cert, int type, ASN1_STRING *value)
-{
-    GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
-    GENERAL_NAME *name = GENERAL_NAME_new();
-    int result = -1;
-    if (names == NULL || name == NULL || value == NULL || !sk_GENERAL_NAME_push(names, name)) {
-        GENERAL_NAME_free(name);
-        ASN1_STRING_free(value);
-    } else {
-        GENERAL_NAME_set0_value(name, type, value);
-        result = add(cert, NID_subject_alt_name, names, CRITICAL);
-    }
-    sk_GENERAL_NAME_pop_free(names, GENERAL_NAME_free);
-    return result;
+    return add_extended_key_usage(cert, is_server, is_client);
 }
 
 static ASN1_STRING *new_string(int type, const void *bytes, size_t len)
@@ -111,19 +95,64 @@ static ASN1_STRING *new_string(int type, const void *bytes, size_t len)
     return string;
 }
 
+static ASN1_STRING *new_value(const struct ca_name *name)
+{
+    struct ip ip;
+    if (name->kind != CA_NAME_IP || ip_parse(&ip, name->text, NULL) < 0)
+        return new_string(V_ASN1_IA5STRING, name->text, strlen(name->text));
+    return new_string(V_ASN1_OCTET_STRING, ip.bytes, ip.family == IP_V4 ? 4 : 16);
+}
+
+static int push_name(GENERAL_NAMES *names, const struct ca_name *name)
+{
+    static const int TYPES[] = {[CA_NAME_DNS] = GEN_DNS,
+                                [CA_NAME_IP] = GEN_IPADD,
+                                [CA_NAME_URI] = GEN_URI,
+                                [CA_NAME_EMAIL] = GEN_EMAIL};
+    GENERAL_NAME *general = GENERAL_NAME_new();
+    ASN1_STRING *value = new_value(name);
+    if (general == NULL || value == NULL) {
+        GENERAL_NAME_free(general);
+        ASN1_STRING_free(value);
+        return -1;
+    }
+    GENERAL_NAME_set0_value(general, TYPES[name->kind], value);
+    if (sk_GENERAL_NAME_push(names, general))
+        return 0;
+    GENERAL_NAME_free(general);
+    return -1;
+}
+
+int ca_extension_add_names(X509 *cert, const struct ca_name *names, size_t num, bool is_critical)
+{
+    GENERAL_NAMES *all = sk_GENERAL_NAME_new_null();
+    int result = all == NULL ? -1 : 0;
+    for (size_t i = 0; i < num && result == 0; i++)
+        result = push_name(all, &names[i]);
+    if (result == 0)
+        result = add(cert, NID_subject_alt_name, all, is_critical);
+    sk_GENERAL_NAME_pop_free(all, GENERAL_NAME_free);
+    return result;
+}
+
+static int add_only_name(X509 *cert, enum ca_name_kind kind, const char *text)
+{
+    char *copy = strdup(text);
+    const struct ca_name name = {.kind = kind, .text = copy};
+    int result = copy == NULL ? -1 : ca_extension_add_names(cert, &name, 1, true);
+    free(copy);
+    return result;
+}
+
 int ca_extension_add_uri(X509 *cert, const char *uri)
 {
-    return add_alternative_name(cert, GEN_URI, new_string(V_ASN1_IA5STRING, uri, strlen(uri)));
+    return add_only_name(cert, CA_NAME_URI, uri);
 }
 
 int ca_extension_add_host(X509 *cert, const char *host)
 {
     struct ip ip;
-    if (ip_parse(&ip, host, NULL) < 0)
-        return add_alternative_name(cert, GEN_DNS,
-                                    new_string(V_ASN1_IA5STRING, host, strlen(host)));
-    return add_alternative_name(
-        cert, GEN_IPADD, new_string(V_ASN1_OCTET_STRING, ip.bytes, ip.family == IP_V4 ? 4 : 16));
+    return add_only_name(cert, ip_parse(&ip, host, NULL) == 0 ? CA_NAME_IP : CA_NAME_DNS, host);
 }
 
 static int add_subject_key_id(X509 *cert)

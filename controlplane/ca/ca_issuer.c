@@ -10,8 +10,10 @@
 #include "buf.h"
 #include "ca_cert.h"
 #include "ca_key.h"
+#include "ca_order_decide.h"
 #include "ca_request.h"
 #include "ca_validity.h"
+#include "clock.h"
 
 enum {
     ROOTS_MAX = 16,
@@ -212,6 +214,18 @@ static X509 *sign(struct ca_issuer *issuer, enum ca_cert_use use, const char *na
                         err);
 }
 
+/* Takes `cert`. */
+static int take_issued(X509 *cert, const struct ca_validity *validity, struct ca_issued *out,
+                       struct err *err)
+{
+    out->pem = ca_cert_to_pem(cert, err);
+    ca_cert_serial(cert, out->serial);
+    out->not_before_ms = validity->not_before_s * 1000;
+    out->not_after_ms = validity->not_after_s * 1000;
+    X509_free(cert);
+    return out->pem == NULL ? -1 : 0;
+}
+
 int ca_issuer_issue(struct ca_issuer *issuer, const struct ca_issue *issue, struct ca_issued *out,
                     struct err *err)
 {
@@ -224,14 +238,70 @@ int ca_issuer_issue(struct ca_issuer *issuer, const struct ca_issue *issue, stru
         return -1;
     X509 *cert = sign(issuer, CA_CERT_WORKLOAD, issue->id->uri, key, &validity, err);
     EVP_PKEY_free(key);
-    if (cert == NULL)
+    return cert == NULL ? -1 : take_issued(cert, &validity, out, err);
+}
+
+/* -------------------------------------------------------------------------------------- signing -- */
+
+static int say_signed(const struct ca_order *order, const EVP_PKEY *key,
+                      const struct ca_issued *issued, const struct buf *decisions,
+                      struct buf *words)
+{
+    static const char *const USES[] = {"client", "server", "client and server"};
+    char from[CLOCK_TEXT_MAX], until[CLOCK_TEXT_MAX], key_text[CA_KEY_TEXT_MAX];
+    bool is_short = issued->not_after_ms < order->now_ms / 1000 * 1000 + order->lifetime_s * 1000;
+    if (buf_printf(words, "signed, for %s, serial %s\n", USES[order->usage], issued->serial) < 0 ||
+        buf_append(words, buf_head(decisions), buf_len(decisions)) < 0 ||
+        buf_printf(words, "  key             %s\n", ca_key_describe(key, key_text)) < 0)
         return -1;
-    out->pem = ca_cert_to_pem(cert, err);
-    ca_cert_serial(cert, out->serial);
-    out->not_before_ms = validity.not_before_s * 1000;
-    out->not_after_ms = validity.not_after_s * 1000;
-    X509_free(cert);
-    return out->pem == NULL ? -1 : 0;
+    return buf_printf(words, "  valid           %s to %s%s\n",
+                      clock_format(issued->not_before_ms, from),
+                      clock_format(issued->not_after_ms, until),
+                      is_short ? ", when the CA's own certificate ends" : "");
+}
+
+static int sign_request(struct ca_issuer *issuer, const struct ca_order *order,
+                        const struct ca_request *request, struct ca_issued *out, struct buf *words,
+                        struct err *err)
+{
+    struct ca_order_subject subject;
+    struct ca_validity validity;
+    struct ca_validity_limits limits = issuer->limits;
+    struct buf decisions = {0};
+    int result = -1;
+    limits.max_s = order->lifetime_s;
+    if (ca_validity_choose(&limits, order->lifetime_s, order->now_ms, &validity, err) == 0 &&
+        ca_order_decide(order, request, issuer->cert, &subject, &decisions, err) == 0) {
+        X509 *cert = ca_cert_make(&(struct ca_cert_plan){.use = CA_CERT_ORDERED,
+                                                         .name = "the request",
+                                                         .not_before_s = validity.not_before_s,
+                                                         .not_after_s = validity.not_after_s,
+                                                         .key = request->key,
+                                                         .issuer = issuer->cert,
+                                                         .issuer_key = issuer->key,
+                                                         .subject = &subject.cert},
+                                  err);
+        result = cert == NULL ? -1 : take_issued(cert, &validity, out, err);
+        if (result == 0 && say_signed(order, request->key, out, &decisions, words) < 0)
+            result = err_set(err, ERR_NOMEM, "out of memory");
+        ca_order_decide_done(&subject);
+    }
+    buf_done(&decisions);
+    return result;
+}
+
+int ca_issuer_sign(struct ca_issuer *issuer, const struct ca_order *order, struct ca_issued *out,
+                   struct buf *words, struct err *err)
+{
+    struct ca_request request;
+    *out = (struct ca_issued){0};
+    if (ca_request_read(order->csr_pem, order->csr_pem_len, &request, err) < 0)
+        return -1;
+    int result = sign_request(issuer, order, &request, out, words, err);
+    ca_request_done(&request);
+    if (result < 0)
+        ca_issued_done(out);
+    return result;
 }
 
 void ca_issued_done(struct ca_issued *issued)

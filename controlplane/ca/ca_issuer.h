@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "buf.h"
+#include "ca_order.h"
 #include "cert_rules.h"
 #include "err.h"
 #include "spiffe_id.h"
@@ -60,6 +62,14 @@ struct ca_issue {
  */
 int ca_issuer_issue(struct ca_issuer *issuer, const struct ca_issue *issue, struct ca_issued *out,
                     struct err *err);
+
+/*
+ * Certifies what the order's lists allow of what its request asks for (ca_order_decide.h). `words`
+ * gets some lines that say what was signed and what was left out. 0 and *out, which the caller gives
+ * to ca_issued_done; or -1 with *err: as ca_issuer_issue, and ERR_DENIED for what is not allowed.
+ */
+int ca_issuer_sign(struct ca_issuer *issuer, const struct ca_order *order, struct ca_issued *out,
+                   struct buf *words, struct err *err);
 
 /* Frees and empties. NULL and an empty one are ignored. */
 void ca_issued_done(struct ca_issued *issued);

@@ -1,5 +1,6 @@
 #include "ca_key.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include <openssl/bio.h>
@@ -14,7 +15,8 @@
 
 #include "cert_rules.h"
 
-#define ACCEPTED_KEYS "ECDSA P-256, ECDSA P-384 and RSA of at least 2048 bits are accepted"
+#define ACCEPTED_KEYS                                                                              \
+    "ECDSA P-256, P-384 and P-521, Ed25519, and RSA of at least 2048 bits are accepted"
 
 EVP_PKEY *ca_key_new(struct err *err)
 {
@@ -43,7 +45,12 @@ EVP_PKEY *ca_key_from_pem(const char *pem, size_t pem_len, struct err *err)
     BIO_free(bio);
     if (key == NULL) {
         ERR_clear_error();
-        err_set(err, ERR_INVALID, "no unencrypted private key in PEM");
+        if (memmem(pem, pem_len, "ENCRYPTED", strlen("ENCRYPTED")) != NULL)
+            err_set(err, ERR_INVALID,
+                    "the private key is encrypted; \"openssl pkey -in FILE -out OTHER\" takes the "
+                    "password off, the file's mode (0600) protects it then");
+        else
+            err_set(err, ERR_INVALID, "no unencrypted private key in PEM");
     }
     return key;
 }
@@ -81,7 +88,7 @@ static int check_ec(const EVP_PKEY *key, struct err *err)
 {
     const EC_KEY *ec = EVP_PKEY_get0_EC_KEY(key);
     int curve = EC_GROUP_get_curve_name(EC_KEY_get0_group(ec));
-    if (curve == NID_X9_62_prime256v1 || curve == NID_secp384r1)
+    if (curve == NID_X9_62_prime256v1 || curve == NID_secp384r1 || curve == NID_secp521r1)
         return 0;
     const char *name = EC_curve_nid2nist(curve);
     return err_set(err, ERR_INVALID, "its key is ECDSA %s; " ACCEPTED_KEYS,
@@ -107,7 +114,25 @@ int ca_key_check(const EVP_PKEY *key, struct err *err)
         return check_ec(key, err);
     case EVP_PKEY_RSA:
         return check_rsa(key, err);
+    case EVP_PKEY_ED25519:
+        return 0;
     default:
         return err_set(err, ERR_INVALID, "its key is of another kind; " ACCEPTED_KEYS);
     }
+}
+
+const char *ca_key_describe(const EVP_PKEY *key, char out[CA_KEY_TEXT_MAX])
+{
+    const EC_KEY *ec = EVP_PKEY_get0_EC_KEY(key);
+    const char *curve =
+        ec == NULL ? NULL : EC_curve_nid2nist(EC_GROUP_get_curve_name(EC_KEY_get0_group(ec)));
+    if (curve != NULL)
+        snprintf(out, CA_KEY_TEXT_MAX, "ECDSA %s", curve);
+    else if (EVP_PKEY_id(key) == EVP_PKEY_RSA)
+        snprintf(out, CA_KEY_TEXT_MAX, "RSA of %d bits", EVP_PKEY_bits(key));
+    else
+        snprintf(out, CA_KEY_TEXT_MAX, "%s",
+                 EVP_PKEY_id(key) == EVP_PKEY_ED25519 ? "Ed25519" : "of another kind");
+    ERR_clear_error();
+    return out;
 }

@@ -25,10 +25,16 @@ char *ca_key_to_pem(EVP_PKEY *key, struct err *err);
 void ca_key_free_pem(char *pem);
 
 /*
- * Whether a key is one that certificates are issued for and with: ECDSA P-256 or P-384, or RSA of
- * CERT_RSA_BITS_MIN to CERT_RSA_BITS_MAX bits. 0, or -1 with *err (ERR_INVALID) that says what the
+ * Whether a key is one that certificates are issued for and with: the ones that peers accept
+ * (peer_cert.h): ECDSA P-256, P-384 or P-521, Ed25519, or RSA of CERT_RSA_BITS_MIN to
+ * CERT_RSA_BITS_MAX bits. 0, or -1 with *err (ERR_INVALID) that says what the
  * key is and what it may be.
  */
 int ca_key_check(const EVP_PKEY *key, struct err *err);
+
+enum { CA_KEY_TEXT_MAX = 32 };
+
+/* "RSA of 4096 bits", "ECDSA P-256", "Ed25519". Returns `out`. */
+const char *ca_key_describe(const EVP_PKEY *key, char out[CA_KEY_TEXT_MAX]);
 
 #endif

@@ -12,6 +12,7 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
+#include "buf.h"
 #include "ca_cert.h"
 #include "ca_file.h"
 #include "ca_key.h"
@@ -25,6 +26,7 @@
 enum {
     CA_LIFETIME_S = 10 * 365 * 24 * 60 * 60, /* who wants to rotate earlier brings his own */
     NAME_MAX_LEN = 64,
+    FILE_CERTS_MAX = 16,
 };
 
 struct state {
@@ -39,9 +41,9 @@ struct state {
 
 /* ------------------------------------------------------------------------------- directory -- */
 
-static int open_dir(const char *dir, struct err *err)
+static int open_dir(const char *dir, bool only_existing, struct err *err)
 {
-    if (mkdir(dir, 0755) < 0 && errno != EEXIST)
+    if (!only_existing && mkdir(dir, 0755) < 0 && errno != EEXIST)
         return err_set_sys(err, errno, "the directory cannot be made");
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
@@ -211,6 +213,20 @@ static int make_issuer(struct state *state, bool wanted, struct err *err)
     return sign_issuer(state, err);
 }
 
+static int complete(struct state *state, const struct ca_state_options *options, bool *created,
+                    struct err *err)
+{
+    if (!options->only_existing)
+        return make_root(state, created, err) < 0
+                   ? -1
+                   : make_issuer(state, options->with_intermediate, err);
+    if (state->root == NULL)
+        return err_set(err, ERR_NOT_FOUND, "there is no " CA_STATE_ROOT_FILE);
+    return state->issuer == NULL || state->issuer_key != NULL
+               ? 0
+               : err_set(err, ERR_INVALID, ISSUER_FILE " is there but " ISSUER_KEY_FILE " is not");
+}
+
 /* ---------------------------------------------------------------------------------- opening -- */
 
 static struct ca_issuer *load(const struct state *state, struct err *err)
@@ -232,10 +248,9 @@ struct ca_issuer *ca_state_open(const struct ca_state_options *options, bool *cr
     struct ca_issuer *issuer = NULL;
     struct state state = {.now_ms = options->now_ms};
     *created = false;
-    state.dir_fd = open_dir(options->dir, err);
+    state.dir_fd = open_dir(options->dir, options->only_existing, err);
     if (state.dir_fd >= 0) {
-        if (read_files(&state, err) == 0 && make_root(&state, created, err) == 0 &&
-            make_issuer(&state, options->with_intermediate, err) == 0)
+        if (read_files(&state, err) == 0 && complete(&state, options, created, err) == 0)
             issuer = load(&state, err);
         close(state.dir_fd);
     }
@@ -245,5 +260,68 @@ struct ca_issuer *ca_state_open(const struct ca_state_options *options, bool *cr
     ca_file_free(state.issuer_key);
     free(state.root);
     free(state.issuer);
+    return issuer;
+}
+
+/* -------------------------------------------------------------------------- a CA in two files -- */
+
+static int append_pem(struct buf *out, X509 *cert, struct err *err)
+{
+    char *pem = ca_cert_to_pem(cert, err);
+    int result = pem == NULL ? -1 : buf_append_str(out, pem);
+    free(pem);
+    return result < 0 ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+}
+
+/* What names itself as its issuer is a root; the rest leads there. */
+static int split(const char *pem, struct buf *chain, struct buf *roots, struct err *err)
+{
+    STACK_OF(X509) *certs = ca_cert_read_pem(pem, strlen(pem), FILE_CERTS_MAX, err);
+    int result = certs == NULL ? -1 : 0;
+    for (size_t i = 0; certs != NULL && i < sk_X509_num(certs) && result == 0; i++) {
+        X509 *cert = sk_X509_value(certs, i);
+        bool is_root = X509_NAME_cmp(X509_get_subject_name(cert), X509_get_issuer_name(cert)) == 0;
+        result = append_pem(is_root ? roots : chain, cert, err);
+    }
+    sk_X509_pop_free(certs, X509_free);
+    if (result == 0 && buf_len(roots) == 0)
+        result = err_set(err, ERR_INVALID,
+                         "there is no root in it, that is no certificate that signs itself");
+    return result;
+}
+
+static struct ca_issuer *load_split(const char *cert, const char *key, int64_t now_ms,
+                                    struct err *err)
+{
+    struct buf chain = {0}, roots = {0};
+    struct ca_issuer *issuer = NULL;
+    if (split(cert, &chain, &roots, err) == 0) {
+        bool has_chain = buf_len(&chain) > 0;
+        if (buf_append(&chain, "", 1) < 0 || buf_append(&roots, "", 1) < 0)
+            err_set(err, ERR_NOMEM, "out of memory");
+        else
+            issuer = ca_issuer_new(
+                &(struct ca_issuer_pem){.key = key,
+                                        .chain = has_chain ? (const char *)buf_head(&chain) : NULL,
+                                        .roots = (const char *)buf_head(&roots)},
+                now_ms, err);
+    }
+    buf_done(&chain);
+    buf_done(&roots);
+    return issuer;
+}
+
+struct ca_issuer *ca_state_load(const struct ca_state_files *files, struct err *err)
+{
+    struct ca_issuer *issuer = NULL;
+    char *cert = ca_file_read(AT_FDCWD, files->cert, false, err);
+    char *key = cert == NULL ? NULL : ca_file_read(AT_FDCWD, files->key, true, err);
+    if (key != NULL) {
+        issuer = load_split(cert, key, files->now_ms, err);
+        if (issuer == NULL)
+            err_prefix(err, "CA %s with %s", files->cert, files->key);
+    }
+    ca_file_free(key);
+    ca_file_free(cert);
     return issuer;
 }

@@ -25,6 +25,7 @@
 struct ca_state_options {
     const char *dir;        /* made if it is missing; must not be writable by others */
     bool with_intermediate; /* make one if there is none; one that is there is always used */
+    bool only_existing;     /* nothing is made; what is missing is an error */
     int64_t now_ms;         /* wall clock */
 };
 
@@ -35,5 +36,16 @@ struct ca_state_options {
  */
 struct ca_issuer *ca_state_open(const struct ca_state_options *options, bool *created,
                                 struct err *err);
+
+/* A CA that was made elsewhere, by openssl for example. */
+struct ca_state_files {
+    const char *cert; /* PEM: the CA's certificate first; what lies between it and the root, and the
+                         root itself, follow. A certificate that names itself as its issuer is a root */
+    const char *key;  /* PEM, not encrypted; as in the directory, nobody else may read it */
+    int64_t now_ms;   /* wall clock */
+};
+
+/* Loads it; changes nothing. NULL: *err as above. */
+struct ca_issuer *ca_state_load(const struct ca_state_files *files, struct err *err);
 
 #endif

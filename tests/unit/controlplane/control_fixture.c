@@ -33,6 +33,8 @@ static void set_config(struct control_fixture *fixture)
         .discovery_dir = "",
         .server_name = "controlplane.test",
         .state_dir = fixture->state_dir,
+        .ca_cert_file = "",
+        .ca_key_file = "",
         .tokens_file = fixture->tokens_file,
         .trust_domain = "cluster.local",
         .cert_ttl_ms = 3600 * 1000,

@@ -260,7 +260,7 @@ class Test(unittest.TestCase):
         server = self.start()
         rsa = ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:1024")
         good = make_csr()
-        for csr, validity_s, words in [(make_csr(rsa), 60, "RSA of 1024 bits"), (make_csr(("-algorithm", "ED25519")), 60, "its key"),
+        for csr, validity_s, words in [(make_csr(rsa), 60, "RSA of 1024 bits"), (make_csr(("-algorithm", "ED448")), 60, "its key"),
                                        ("", 60, "not PEM"), (good.replace("M", "N", 1), 60, "certificate signing request"),
                                        (good + good, 60, "more than one"), ("A" * 20000, 60, "bytes"), (good, -5, "-5 s")]:
             self.expect_status(server.create(csr, validity_s), INVALID_ARGUMENT, words)
