@@ -113,7 +113,10 @@ static bool is_last(const X509SVIDResponse *message, size_t index)
     return true;
 }
 
-/* Our own domain's bundle is the SVID's; a federated one by its name would contradict it. */
+/*
+ * Our own domain's bundle is the SVID's; a federated one by its name would contradict it. A domain
+ * without roots is left out: nobody of it is trusted, and that is no fault of the rest.
+ */
 static int take_federated(struct workload_messages_answer *answer, struct err *err)
 {
     const X509SVIDResponse *message = answer->message;
@@ -124,11 +127,9 @@ static int take_federated(struct workload_messages_answer *answer, struct err *e
     size_t num = 0;
     for (size_t i = 0; i < message->n_federated_bundles; i++) {
         const federated_entry *entry = message->federated_bundles[i];
-        if (!is_last(message, i) || is_same_domain(entry->key, answer->chosen->spiffe_id))
+        if (!is_last(message, i) || is_same_domain(entry->key, answer->chosen->spiffe_id) ||
+            entry->value.len == 0)
             continue;
-        if (entry->value.len == 0)
-            return err_set(err, ERR_PROTOCOL, "its bundle of the trust domain \"%.200s\" is empty",
-                           entry->key);
         federated[num++] =
             (struct cert_federated){.trust_domain = entry->key, .roots = der(&entry->value)};
     }

@@ -159,6 +159,19 @@ static void a_bundle_that_comes_twice_has_its_last_value_and_our_own_is_the_svid
     workload_messages_answer_free(answer);
 }
 
+/* A partner that has no X.509 authority now is a partner whom nobody trusts, not a reason to let our
+ * own certificate end. */
+static void an_empty_federated_bundle_is_as_none_and_holds_up_nothing(void **state)
+{
+    struct workload_answer empty = GOOD;
+    empty.federated[0].bundle = (struct workload_answer_bytes){0};
+    struct workload_messages_answer *answer = must_read(&empty, &ANY);
+    const struct cert_fetched *fetched = workload_messages_fetched(answer);
+    assert_int_equal(fetched->num_federated, 1);
+    assert_string_equal(fetched->federated[0].trust_domain, "spiffe://fed-2");
+    workload_messages_answer_free(answer);
+}
+
 static void what_is_missing_is_named(void **state)
 {
     struct workload_answer bad = GOOD;
@@ -178,10 +191,6 @@ static void what_is_missing_is_named(void **state)
     bad = GOOD;
     bad.svids[0].bundle = none;
     expect_refused(&bad, &ANY, ERR_PROTOCOL, "without a trust bundle");
-    bad = GOOD;
-    bad.federated[1].bundle = none;
-    expect_refused(&bad, &ANY, ERR_PROTOCOL,
-                   "bundle of the trust domain \"spiffe://fed-2\" is empty");
 
     /* Another identity's faults are not ours. */
     bad = GOOD;
@@ -236,6 +245,7 @@ int main(void)
         cmocka_unit_test(of_two_with_one_hint_the_first_counts),
         cmocka_unit_test(a_bundle_that_comes_twice_has_its_last_value_and_our_own_is_the_svid_s),
         cmocka_unit_test(what_is_missing_is_named),
+        cmocka_unit_test(an_empty_federated_bundle_is_as_none_and_holds_up_nothing),
         cmocka_unit_test(what_is_no_message_is_refused),
         cmocka_unit_test(too_many_of_anything_is_refused),
     };
