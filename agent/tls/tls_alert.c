@@ -28,16 +28,21 @@ static const struct meaning ALERTS[] = {
     {ALERT_CERTIFICATE_REQUIRED, REASON_TLS_PEER_REFUSED_US, "certificate required"},
     {SSL_AD_PROTOCOL_VERSION, REASON_TLS_VERSION, "protocol version"},
     {SSL_AD_NO_APPLICATION_PROTOCOL, REASON_TLS_ALPN, "no application protocol"},
+    {SSL_AD_UNRECOGNIZED_NAME, REASON_TLS_FAILED, "unrecognized name"},
 };
 
 static const struct meaning FINDINGS[] = {
     {SSL_R_UNSUPPORTED_PROTOCOL, REASON_TLS_VERSION,
      "the peer offers no version of TLS that we accept"},
-    {SSL_R_NO_APPLICATION_PROTOCOL, REASON_TLS_ALPN, "the peer's ALPN offer has no h2"},
+    {SSL_R_NO_APPLICATION_PROTOCOL, REASON_TLS_ALPN,
+     "the peer's ALPN offer has no protocol that is spoken here"},
     {SSL_R_INVALID_ALPN_PROTOCOL, REASON_TLS_ALPN,
      "the peer chose an ALPN protocol that was not offered"},
     {SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, REASON_TLS_NO_CLIENT_CERT,
      "the peer presented no certificate"},
+    {SSL_R_KEY_USAGE_BIT_INCORRECT, REASON_CERT_KEY_USAGE,
+     "the keyUsage of the peer's certificate does not permit to sign"},
+    {SSL_R_NO_RENEGOTIATION, REASON_TLS_FAILED, "the peer wanted to renegotiate"},
     {SSL_R_WRONG_VERSION_NUMBER, REASON_TLS_FAILED, "what the peer sends is not TLS"},
     {SSL_R_HTTP_REQUEST, REASON_TLS_FAILED, "what the peer sends is HTTP without TLS"},
     {SSL_R_HTTPS_PROXY_REQUEST, REASON_TLS_FAILED,
@@ -108,6 +113,7 @@ uint8_t tls_alert_for(enum reason reason)
         {REASON_CRL_EXPIRED, SSL_AD_CERTIFICATE_UNKNOWN},
         {REASON_CERT_KEY_USAGE, SSL_AD_UNSUPPORTED_CERTIFICATE},
         {REASON_IDENTITY_MISMATCH, SSL_AD_ACCESS_DENIED},
+        {REASON_CERT_TOO_DEEP, SSL_AD_UNKNOWN_CA},
         {REASON_NO_MEMORY, SSL_AD_INTERNAL_ERROR},
     };
     for (size_t i = 0; i < sizeof(MAP) / sizeof(MAP[0]); i++)

@@ -32,6 +32,7 @@ struct tls_conn {
     enum tls_status status;
     bool close_notify_sent;
     int64_t now_ms;
+    int64_t ticket_limit_ms; /* tickets that are given end by then */
     struct peer_cert *peer;
     struct failure *failure;
     char *expected; /* the URIs, each with its NUL; gone once the peer is verified */
@@ -90,17 +91,6 @@ static void fail_by_library(struct tls_conn *conn)
 
 /* ----------------------------------------------------------------------------- the handshake -- */
 
-/*
- * The peer offered no ALPN at all: a TLS server of BoringSSL lets that pass, and so does a client.
- */
-static bool has_h2(const SSL *ssl)
-{
-    const uint8_t *alpn;
-    unsigned alpn_len;
-    SSL_get0_alpn_selected(ssl, &alpn, &alpn_len);
-    return alpn_len == 2 && memcmp(alpn, "h2", 2) == 0;
-}
-
 static void forget_expected(struct tls_conn *conn)
 {
     free(conn->expected);
@@ -108,18 +98,49 @@ static void forget_expected(struct tls_conn *conn)
     conn->num_expected = 0;
 }
 
+static void refuse(struct tls_conn *conn, uint8_t alert, enum reason reason, const char *why)
+{
+    struct err err;
+    err_set(&err, ERR_TLS, "%s", why);
+    SSL_send_fatal_alert(conn->ssl, alert);
+    ERR_clear_error();
+    fail(conn, reason, &err);
+}
+
+/*
+ * The peer may have offered no ALPN at all: a TLS server of BoringSSL lets that pass, and so does a
+ * client.
+ */
+static bool lacks_alpn(const struct tls_conn *conn)
+{
+    return conn->context->is_alpn_required &&
+           tls_alpn_selected(&conn->context->alpn, conn->ssl)[0] == '\0';
+}
+
+/* RFC 7627: without it, what TLS 1.2 has agreed on can be made to agree with another connection. */
+static bool lacks_extended_master_secret(const struct tls_conn *conn)
+{
+    return SSL_version(conn->ssl) < TLS1_3_VERSION && !SSL_get_extms_support(conn->ssl);
+}
+
 static void finish_handshake(struct tls_conn *conn)
 {
+    uint8_t alert;
     forget_expected(conn);
-    if (!has_h2(conn->ssl)) {
-        struct err err;
-        err_set(&err, ERR_TLS, "the peer did not agree to HTTP/2 by ALPN");
-        SSL_send_fatal_alert(conn->ssl, SSL_AD_NO_APPLICATION_PROTOCOL);
+    if (lacks_alpn(conn)) {
+        refuse(conn, SSL_AD_NO_APPLICATION_PROTOCOL, REASON_TLS_ALPN,
+               "the peer did not agree on a protocol by ALPN");
+    } else if (lacks_extended_master_secret(conn)) {
+        refuse(conn, SSL_AD_HANDSHAKE_FAILURE, REASON_TLS_FAILED,
+               "the peer has no extended master secret");
+    } else if (SSL_is_server(conn->ssl) && SSL_session_reused(conn->ssl) &&
+               tls_verify_resumed(conn->ssl, &alert) < 0) {
+        SSL_send_fatal_alert(conn->ssl, alert);
         ERR_clear_error();
-        fail(conn, REASON_TLS_ALPN, &err);
-        return;
+        conn->status = TLS_FAILED;
+    } else {
+        conn->status = TLS_OPEN;
     }
-    conn->status = TLS_OPEN;
 }
 
 static void drive_handshake(struct tls_conn *conn)
@@ -139,7 +160,7 @@ int64_t tls_conn_now_ms(const struct tls_conn *conn)
 
 bool tls_conn_expects(const struct tls_conn *conn, const char *uri, const char **first, size_t *num)
 {
-    const struct trust *trust = identity_trust(tls_context_identity(conn->context));
+    const struct trust *trust = tls_context_trust(conn->context);
     const char *expected = conn->expected;
     for (size_t i = 0; i < conn->num_expected; i++) {
         if (trust_is_same_id(trust, expected, uri))
@@ -156,6 +177,22 @@ void tls_conn_keep_cert_message(struct tls_conn *conn, const uint8_t *body, size
     buf_clear(&conn->cert_message, 0);
     /* Without memory for it, only the explanation of a refusal is poorer. */
     buf_append(&conn->cert_message, body, len);
+}
+
+int64_t tls_conn_ticket_end_ms(const struct tls_conn *conn)
+{
+    int64_t end_ms = conn->now_ms + (int64_t)TLS_CONTEXT_TICKET_S * 1000;
+    const int64_t bounds_ms[] = {conn->ticket_limit_ms, conn->context->not_after_ms,
+                                 conn->peer == NULL ? INT64_MAX : conn->peer->not_after_ms};
+    for (size_t i = 0; i < sizeof(bounds_ms) / sizeof(bounds_ms[0]); i++)
+        if (bounds_ms[i] < end_ms)
+            end_ms = bounds_ms[i];
+    return end_ms;
+}
+
+void tls_conn_limit_tickets(struct tls_conn *conn, int64_t end_ms)
+{
+    conn->ticket_limit_ms = end_ms;
 }
 
 void tls_conn_accept_peer(struct tls_conn *conn, struct peer_cert *peer)
@@ -207,6 +244,16 @@ static int prepare_named_client(struct tls_conn *conn)
     return SSL_set_tlsext_host_name(conn->ssl, name) ? 0 : -1;
 }
 
+static int prepare_origin(struct tls_conn *conn)
+{
+    const struct tls_context *context = conn->context;
+    if (context->sni != NULL && !SSL_set_tlsext_host_name(conn->ssl, context->sni))
+        return -1;
+    if (context->ticket_store != NULL && conn->now_ms < context->not_after_ms)
+        tls_ticket_offer(context->ticket_store, conn->ssl);
+    return 0;
+}
+
 static int prepare(struct tls_conn *conn, enum tls_role role)
 {
     conn->ssl = SSL_new(tls_context_ssl(conn->context, role));
@@ -224,7 +271,23 @@ static int prepare(struct tls_conn *conn, enum tls_role role)
         SSL_set_accept_state(conn->ssl);
     if (tls_context_kind(conn->context) == TLS_CONTEXT_NAMED_CLIENT)
         return prepare_named_client(conn);
+    if (tls_context_kind(conn->context) == TLS_CONTEXT_ORIGIN)
+        return prepare_origin(conn);
     return 0;
+}
+
+/* Of a client whose server is known by its SPIFFE ID. */
+static int prepare_expected(struct tls_conn *conn, const struct tls_conn_params *params,
+                            struct err *err)
+{
+    const struct tls_context *context = conn->context;
+    const struct tls_conn_params own = {.expected = (const char *const *)context->expected,
+                                        .num_expected = context->num_expected};
+    if (context->num_expected > 0)
+        return copy_expected(conn, &own, err);
+    bool is_mesh_client =
+        tls_context_kind(context) == TLS_CONTEXT_MESH && params->role == TLS_CLIENT;
+    return is_mesh_client ? copy_expected(conn, params, err) : 0;
 }
 
 struct tls_conn *tls_conn_new(struct tls_context *context, const struct tls_conn_params *params,
@@ -240,9 +303,8 @@ struct tls_conn *tls_conn_new(struct tls_context *context, const struct tls_conn
     conn->now_ms = params->now_ms;
     conn->bio.out = &conn->output;
     conn->status = TLS_HANDSHAKING;
-    bool is_mesh_client =
-        tls_context_kind(context) == TLS_CONTEXT_MESH && params->role == TLS_CLIENT;
-    if (is_mesh_client && copy_expected(conn, params, err) < 0)
+    conn->ticket_limit_ms = INT64_MAX;
+    if (prepare_expected(conn, params, err) < 0)
         goto fail;
     if (prepare(conn, params->role) < 0) {
         err_set(err, ERR_NOMEM, "out of memory");
@@ -412,7 +474,7 @@ struct tls_conn_info tls_conn_info(const struct tls_conn *conn)
         .version = SSL_get_version(conn->ssl),
         .cipher = SSL_CIPHER_standard_name(SSL_get_current_cipher(conn->ssl)),
         .group = tls_library_group_name(conn->ssl),
-        .alpn = has_h2(conn->ssl) ? "h2" : "",
+        .alpn = tls_alpn_selected(&conn->context->alpn, conn->ssl),
         .is_resumed = SSL_session_reused(conn->ssl) != 0,
     };
 }

@@ -22,6 +22,10 @@ bool tls_conn_expects(const struct tls_conn *conn, const char *uri, const char *
 /* Copies the body of the peer's Certificate message, until the peer is accepted or refused. */
 void tls_conn_keep_cert_message(struct tls_conn *conn, const uint8_t *body, size_t len);
 
+/* Until when a ticket that is given now can be used, wall clock; and a bound for it. */
+int64_t tls_conn_ticket_end_ms(const struct tls_conn *conn);
+void tls_conn_limit_tickets(struct tls_conn *conn, int64_t end_ms);
+
 void tls_conn_accept_peer(struct tls_conn *conn, struct peer_cert *peer); /* takes the reference */
 void tls_conn_refuse_peer(struct tls_conn *conn, enum reason reason, const struct err *err);
 

@@ -14,12 +14,13 @@
 static struct peer_cert *verify_ders(const struct tls_conn *conn, const struct peer_cert_der *ders,
                                      size_t num, enum reason *reason, struct err *err)
 {
-    struct tls_context *context = tls_conn_context(conn);
+    const struct tls_context *context = tls_conn_context(conn);
     const struct peer_cert_check check = {
         .chain = ders,
         .num_certs = num,
-        .trust = identity_trust(tls_context_identity(context)),
-        .rules = *tls_context_rules(context),
+        .trust = tls_context_trust(context),
+        .rules = context->rules,
+        .pki = context->pki.roots == NULL ? NULL : &context->pki,
         .now_ms = tls_conn_now_ms(conn),
     };
     return peer_cert_verify(&check, reason, err);
@@ -53,24 +54,45 @@ static int check_expected(const struct tls_conn *conn, const struct peer_cert *p
                    num - 1, peer->id.uri);
 }
 
-enum ssl_verify_result_t tls_verify_peer(SSL *ssl, uint8_t *out_alert)
+/* A client whose server is known by its SPIFFE ID. */
+static bool is_identity_expected(const struct tls_conn *conn, const SSL *ssl)
 {
-    struct tls_conn *conn = SSL_get_app_data(ssl);
+    const struct tls_context *context = tls_conn_context(conn);
+    return !SSL_is_server(ssl) && context->pki.roots == NULL;
+}
+
+static int verify(struct tls_conn *conn, SSL *ssl, uint8_t *alert)
+{
     struct err err = {0};
     enum reason reason = REASON_TLS_FAILED;
     struct peer_cert *peer = verify_chain(conn, ssl, &reason, &err);
-    if (peer != NULL && !SSL_is_server(ssl) && check_expected(conn, peer, &err) < 0) {
+    if (peer != NULL && is_identity_expected(conn, ssl) && check_expected(conn, peer, &err) < 0) {
         reason = REASON_IDENTITY_MISMATCH;
         peer_cert_unref(peer);
         peer = NULL;
     }
     if (peer == NULL) {
-        *out_alert = tls_alert_for(reason);
+        *alert = tls_alert_for(reason);
         tls_conn_refuse_peer(conn, reason, &err);
-        return ssl_verify_invalid;
+        return -1;
     }
     tls_conn_accept_peer(conn, peer);
-    return ssl_verify_ok;
+    return 0;
+}
+
+enum ssl_verify_result_t tls_verify_peer(SSL *ssl, uint8_t *out_alert)
+{
+    return verify(SSL_get_app_data(ssl), ssl, out_alert) == 0 ? ssl_verify_ok : ssl_verify_invalid;
+}
+
+int tls_verify_resumed(SSL *ssl, uint8_t *alert)
+{
+    const STACK_OF(CRYPTO_BUFFER) *chain = SSL_get0_peer_certificates(ssl);
+    struct tls_conn *conn = SSL_get_app_data(ssl);
+    bool is_nobody = chain == NULL || sk_CRYPTO_BUFFER_num(chain) == 0;
+    if (is_nobody && tls_conn_context(conn)->is_client_cert_optional)
+        return 0;
+    return verify(conn, ssl, alert);
 }
 
 void tls_verify_on_message(int is_write, int version, int content_type, const void *bytes,
@@ -78,8 +100,9 @@ void tls_verify_on_message(int is_write, int version, int content_type, const vo
 {
     enum { HEADER_LEN = 4 }; /* type, length (RFC 8446, 4) */
     const uint8_t *message = bytes;
-    if (!is_write && content_type == SSL3_RT_HANDSHAKE && len > HEADER_LEN &&
-        message[0] == SSL3_MT_CERTIFICATE)
+    /* TLS 1.2's has another form, and nothing is explained there. */
+    if (!is_write && version == TLS1_3_VERSION && content_type == SSL3_RT_HANDSHAKE &&
+        len > HEADER_LEN && message[0] == SSL3_MT_CERTIFICATE)
         tls_conn_keep_cert_message(SSL_get_app_data(ssl), message + HEADER_LEN, len - HEADER_LEN);
 }
 
@@ -93,7 +116,8 @@ enum reason tls_verify_explain_refused(const struct tls_conn *conn, const uint8_
     if (peer == NULL)
         return reason;
     /* Ours finds nothing wrong; BoringSSL's refusal stands all the same. */
-    err_set(err, ERR_TLS, "the certificate of '%.200s' may not be used for TLS", peer->id.uri);
+    err_set(err, ERR_TLS, "the certificate of '%.200s' may not be used for TLS",
+            peer_cert_name(peer));
     peer_cert_unref(peer);
     return REASON_CERT_KEY_USAGE;
 }

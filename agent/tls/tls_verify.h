@@ -13,13 +13,20 @@
 #include "tls_conn.h"
 
 /*
- * BoringSSL's custom verify callback of mesh contexts: peer_cert_verify, and for a client the
- * expected identities.
+ * BoringSSL's custom verify callback of all contexts but those of the control plane:
+ * peer_cert_verify, and for a client that expects SPIFFE IDs, these.
  */
 enum ssl_verify_result_t tls_verify_peer(SSL *ssl, uint8_t *out_alert);
 
 /*
- * BoringSSL's message callback of mesh contexts: keeps the peer's Certificate message until it is
+ * The same after a server has resumed a session, which BoringSSL does not verify again: by the chain
+ * that came with the ticket. 0, also when the session has no client certificate; or -1 with the
+ * connection told why, and *alert.
+ */
+int tls_verify_resumed(SSL *ssl, uint8_t *alert);
+
+/*
+ * BoringSSL's message callback of the same contexts: keeps the peer's Certificate message until it is
  * verified. BoringSSL refuses a leaf that may not sign (a CA's, typically) before anybody is asked,
  * and keeps nothing of it.
  */
