@@ -125,6 +125,17 @@ static bool add_policy(void *owner, const struct mesh_policy *policy)
     return true;
 }
 
+/* Versions are told of what came last. On content of before, a server would never mend it. */
+static bool is_up_to_date(struct xds_source *source)
+{
+    struct mesh_warnings ignored = {0};
+    struct err err;
+    if (!source->is_ready)
+        return false;
+    return !xds_mesh_is_changed(&source->mesh) ||
+           xds_mesh_build(&source->mesh, &ignored, &err) == 0;
+}
+
 void xds_source_write_cache(struct xds_source *source)
 {
     struct writing writing = {.source = source};
@@ -133,6 +144,8 @@ void xds_source_write_cache(struct xds_source *source)
     if (source->cache == NULL || !source->cache_dirty)
         return;
     source->cache_dirty = false;
+    if (!is_up_to_date(source))
+        return; /* the next snapshot is written */
     xds_cache_begin(source->cache, &writing.draft);
     mesh_snapshot_each_workload(source->mesh.snapshot, add_workload, &writing);
     mesh_snapshot_each_service(source->mesh.snapshot, add_service, &writing);
@@ -146,18 +159,28 @@ void xds_source_write_cache(struct xds_source *source)
     buf_done(&writing.bytes);
 }
 
+/* A mesh that is large and always changing shall not keep us writing. */
+static uint64_t time_to_write_ms(const struct xds_source *source)
+{
+    size_t num = xds_delta_num_held(source->delta, XDS_ADDRESS) +
+                 xds_delta_num_held(source->delta, XDS_AUTHORIZATION);
+    return (uint64_t)XDS_SOURCE_CACHE_WRITE_MS * (1 + num / XDS_SOURCE_CACHE_WRITE_NUM);
+}
+
 /* What the cache itself has brought need not be written again. */
 void xds_source_mark_cache(struct xds_source *source)
 {
     if (source->cache == NULL || source->cache_dirty || source->from_cache)
         return;
     source->cache_dirty = true;
-    net_timer_start(source->cache_timer, XDS_SOURCE_CACHE_WRITE_MS);
+    net_timer_start(source->cache_timer, time_to_write_ms(source));
 }
 
 void xds_source_on_cache_timer(void *owner)
 {
     struct xds_source *source = owner;
     xds_source_believe_cache(source);
+    if (source->cache_dirty && !xds_source_publish(source))
+        source->cache_dirty = false; /* the next snapshot is written */
     xds_source_write_cache(source);
 }

@@ -17,7 +17,8 @@ enum {
     XDS_SOURCE_WHOLE_MS = 200,          /* no address came for this long: that was all of them */
     XDS_SOURCE_WHOLE_MAX_MS = 5 * 1000, /* or they never cease to change */
     XDS_SOURCE_CACHE_WAIT_MS = 2000,    /* for a server, before the cache is believed */
-    XDS_SOURCE_CACHE_WRITE_MS = 5000,   /* from a change to its being written */
+    XDS_SOURCE_CACHE_WRITE_MS = 5000,   /* from a change to its being written, and as long again */
+    XDS_SOURCE_CACHE_WRITE_NUM = 10000, /* for so many resources: all of them are written */
 };
 
 /* The present stream's confirming of what was held before it. */

@@ -199,6 +199,32 @@ static void a_mesh_without_one_of_its_policies_is_not_believed(void **state)
     assert_non_null(mesh_snapshot_policy(world->snapshot, "shop/deny"));
 }
 
+static bool was_told_of_the_change(struct world *world)
+{
+    struct xds_source_stats stats;
+    xds_source_stats(world->source, &stats);
+    return stats.num_updates[XDS_ADDRESS] == 2;
+}
+
+/* A server would never send again what the agent says that it holds. */
+static void what_is_written_is_of_the_version_that_it_says(void **state)
+{
+    struct world *world = *state;
+    world->options.coalesce_ms = 60 * 1000; /* the change is not given out before the end */
+    istiod_put_workload(world->istiod, "own", "10.0.0.1", NULL);
+    world_start(world);
+    world_run(world, has_own);
+    istiod_put_workload(world->istiod, "own", "10.0.0.1", "shop/web");
+    world_push(world);
+    world_run(world, was_told_of_the_change);
+    assert_int_equal(world->num_snapshots, 1);
+    stop(world);
+    world->options.client.channel.address = "tcp://127.0.0.1:1";
+    world_start(world);
+    world_run(world, has_own);
+    assert_int_equal(mesh_snapshot_workload_by_uid(world->snapshot, "own")->num_services, 1);
+}
+
 static bool has_trouble(struct world *world)
 {
     return world->trouble[0] != '\0' && has_own(world);
@@ -223,6 +249,7 @@ int main(void)
         CACHE_TEST(what_is_not_whole_or_not_ours_is_not_believed),
         CACHE_TEST(a_resource_that_cannot_be_used_is_left_out),
         CACHE_TEST(a_mesh_without_one_of_its_policies_is_not_believed),
+        CACHE_TEST(what_is_written_is_of_the_version_that_it_says),
         CACHE_TEST(an_agent_that_may_not_cache_runs_without),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
