@@ -189,7 +189,7 @@ static void read_names(struct yaml_reader *reader, const struct yaml_node *node,
 static void read_kinds(struct yaml_reader *reader, const struct yaml_node *node,
                        struct mesh_workload *workload)
 {
-    static const char *const protocols[] = {"TCP", "HBONE", NULL};
+    static const char *const protocols[] = {"TCP", "HBONE", "LegacyIstioMtls", NULL};
     /* In both spellings that the field has used; only a label depends on it. */
     static const char *const types[] = {"deployment", "cronjob", "pod", "job", "Deployment",
                                         "CronJob",    "Pod",     "Job", NULL};

@@ -27,8 +27,20 @@ static void set_identities(struct mesh_decision *decision, const struct mesh_wor
         decision->identities[decision->num_identities++] = service->subject_alt_names[i];
 }
 
-static void tunnel_to(struct mesh_decision *decision, const struct addr *agent,
-                      const struct mesh_workload *workload, const struct mesh_service *service)
+/* Where `ip` is none, the workload's host name stands for it. */
+static void set_resolve(struct mesh_decision *decision, const struct ip *ip,
+                        const struct mesh_workload *workload, const struct mesh_service *service)
+{
+    if (ip->family != IP_NONE)
+        return;
+    decision->resolve = workload->hostname;
+    decision->families = service != NULL ? service->ip_families : MESH_FAMILIES_AUTOMATIC;
+}
+
+/* Whoever is dialled at `dialled` must prove an identity. */
+static void secure_to(struct mesh_decision *decision, enum mesh_decision_kind kind,
+                      const struct ip *dialled, const struct mesh_workload *workload,
+                      const struct mesh_service *service)
 {
     decision->workload = workload;
     set_identities(decision, workload, service);
@@ -36,12 +48,15 @@ static void tunnel_to(struct mesh_decision *decision, const struct addr *agent,
         refuse(decision, REASON_NO_EXPECTED_IDENTITY, NULL);
         return;
     }
-    decision->kind = MESH_TUNNEL;
+    decision->kind = kind;
+    set_resolve(decision, dialled, workload, service);
+}
+
+static void tunnel_to(struct mesh_decision *decision, const struct addr *agent,
+                      const struct mesh_workload *workload, const struct mesh_service *service)
+{
     decision->tunnel = *agent;
-    if (agent->ip.family != IP_NONE)
-        return;
-    decision->resolve = workload->hostname;
-    decision->families = service != NULL ? service->ip_families : MESH_FAMILIES_AUTOMATIC;
+    secure_to(decision, MESH_TUNNEL, &agent->ip, workload, service);
 }
 
 /*
@@ -57,19 +72,15 @@ static void reach(struct mesh_decision *decision, const struct mesh_workload *wo
     switch (workload->tunnel) {
     case MESH_TUNNEL_NONE:
         decision->kind = MESH_PASSTHROUGH;
-        if (agent.ip.family != IP_NONE)
-            return;
-        decision->resolve = workload->hostname;
-        decision->families = service != NULL ? service->ip_families : MESH_FAMILIES_AUTOMATIC;
+        set_resolve(decision, &decision->target.ip, workload, service);
         return;
     case MESH_TUNNEL_HBONE:
         tunnel_to(decision, &agent, workload, service);
         return;
     case MESH_TUNNEL_LEGACY_ISTIO_MTLS:
-        break;
+        secure_to(decision, MESH_ISTIO_MTLS, &decision->target.ip, workload, service);
+        return;
     }
-    refuse(decision, REASON_UNSUPPORTED_DESTINATION,
-           "the workload wants Istio's mTLS without HBONE");
 }
 
 /* ------------------------------------------------------------------------- through gateways -- */
@@ -325,6 +336,12 @@ static void decide(const struct mesh_snapshot *snapshot, const struct mesh_reque
         decision->kind = MESH_PASSTHROUGH;
 }
 
+bool mesh_decide_leads(const struct mesh_decision *decision)
+{
+    return decision->kind == MESH_PASSTHROUGH || decision->kind == MESH_TUNNEL ||
+           decision->kind == MESH_ISTIO_MTLS;
+}
+
 void mesh_decide(const struct mesh_snapshot *snapshot, const struct mesh_request *request,
                  struct mesh_decision *decision)
 {
@@ -335,8 +352,7 @@ void mesh_decide(const struct mesh_snapshot *snapshot, const struct mesh_request
     };
     decide(snapshot, request, decision);
     /* Where there is only one way, having tried it is the end; a pick among endpoints leaves the tried ones out itself. */
-    bool leads_somewhere = decision->kind == MESH_PASSTHROUGH || decision->kind == MESH_TUNNEL;
-    if (leads_somewhere && mesh_eligible_was_tried(request, &decision->attempt))
+    if (mesh_decide_leads(decision) && mesh_eligible_was_tried(request, &decision->attempt))
         refuse(decision, REASON_NO_HEALTHY_ENDPOINT, "the only way to the destination was tried");
 }
 

@@ -3,8 +3,8 @@
  * same answer.
  *
  * Never downgrades and never bypasses: what discovery marks as HBONE, as behind a waypoint or as in
- * another network is tunnelled that way or refused, never dialled in clear and never directly. What
- * needs a way that this agent does not have (Istio's old mTLS) is refused.
+ * another network is tunnelled that way or refused, never dialled in clear and never directly; what
+ * it marks as Istio's mutual TLS is dialled by that, or refused.
  */
 #ifndef REMORA_MESH_DECIDE_H
 #define REMORA_MESH_DECIDE_H
@@ -31,13 +31,15 @@ struct mesh_request {
     const struct addr
         *tried; /* `attempt` of earlier decisions for this connection: not to be chosen again */
     size_t num_tried;  /* at most MESH_TRIED_MAX */
-    bool only_tunnels; /* an earlier decision for this connection was a tunnel: who breaks tunnels
-                          must not get what would have gone through them in clear */
+    bool only_tunnels; /* an earlier decision for this connection was a tunnel or Istio's mutual
+                          TLS: who breaks these must not get in clear what they would have carried */
 };
 
 enum mesh_decision_kind {
     MESH_PASSTHROUGH, /* plain TCP to `target` */
     MESH_TUNNEL, /* HBONE to `tunnel`, CONNECT `target`, the peer must be one of `identities` */
+    /* Istio's mutual TLS (ALPN "istio") to `target` itself; the peer must be one of `identities` */
+    MESH_ISTIO_MTLS,
     MESH_REFUSE, /* close with `reason` */
     MESH_ASK     /* nothing is known yet: ask the control plane for `ask`, then decide again */
 };
@@ -55,7 +57,8 @@ struct mesh_decision {
        waypoint or gateway to find out. */
     struct addr target;
     struct addr tunnel; /* of TUNNEL: the peer agent, the waypoint or the gateway */
-    const char *identities[MESH_EXPECTED_MAX]; /* of TUNNEL: expected SPIFFE IDs, at least one */
+    /* Of TUNNEL and ISTIO_MTLS: expected SPIFFE IDs, at least one. */
+    const char *identities[MESH_EXPECTED_MAX];
     size_t num_identities;
 
     /*
@@ -68,13 +71,13 @@ struct mesh_decision {
     size_t num_inner_identities;
 
     /*
-     * Of PASSTHROUGH and TUNNEL, where the address to dial is not known: the host name that has
-     * it; mesh_decide_resolved fills the address in. Else NULL.
+     * Where the decision leads somewhere whose address is not known: the host name that has it;
+     * mesh_decide_resolved fills the address in. Else NULL.
      */
     const char *resolve;
     enum mesh_ip_families families; /* that its addresses may be of */
 
-    struct addr attempt; /* of PASSTHROUGH and TUNNEL: what to add to `tried` should it fail */
+    struct addr attempt; /* where it leads somewhere: what to add to `tried` should it fail */
     char ask[MESH_NAME_TEXT_MAX]; /* of ASK: a name as on the wire; else "" */
 
     /* In a snapshot on demand: the names that were of use, for who keeps them up to date. */
@@ -92,6 +95,9 @@ struct mesh_decision {
  */
 void mesh_decide(const struct mesh_snapshot *snapshot, const struct mesh_request *request,
                  struct mesh_decision *decision);
+
+/* True for PASSTHROUGH, TUNNEL and ISTIO_MTLS. */
+bool mesh_decide_leads(const struct mesh_decision *decision);
 
 /*
  * Completes a decision whose `resolve` is not NULL with one of the name's addresses: of those that

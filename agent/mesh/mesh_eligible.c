@@ -129,9 +129,6 @@ static bool is_reachable_near(const struct mesh_service *service,
                               const struct mesh_workload *workload, const struct mesh_want *want,
                               struct mesh_pick *pick)
 {
-    if (!want->is_hop && workload->tunnel == MESH_TUNNEL_LEGACY_ISTIO_MTLS)
-        return miss(pick, REASON_UNSUPPORTED_DESTINATION,
-                    "the endpoint wants Istio's mTLS without HBONE");
     if (!find_target(service, workload, want, &pick->target))
         return false;
     struct addr attempt = mesh_eligible_attempt(workload, &pick->target);

@@ -1,6 +1,6 @@
 /*
  * Outbound: a connection that the application makes. Accept, find where it was going, decide, then a tunnel to the peer's agent,
- * a plain connection, or a refusal. When an endpoint cannot be reached, and nothing was sent yet, the next one is tried.
+ * TLS to the destination itself (Istio's, or originated by a rule of the ports-file), a plain connection, or a refusal. When an endpoint cannot be reached, and nothing was sent yet, the next one is tried.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -98,7 +98,7 @@ static void outbound_attempt_failed(struct session *session, enum reason reason,
     if (another) {
         session->tried[session->num_tried++] = session->attempt;
         outbound_decide(session, &decision);
-        another = decision.kind == MESH_TUNNEL || decision.kind == MESH_PASSTHROUGH;
+        another = mesh_decide_leads(&decision);
     }
     /* With no endpoint left, what the last one failed of says more than that none is left. */
     if (!another)
@@ -140,6 +140,118 @@ static void outbound_start_connect(struct session *session)
     /* The kernel may know at once that there is no way: an attempt like any other. */
     if (session->connecting == NULL)
         outbound_connect_failed(session, &err);
+}
+
+/* ------------------------------------------------------------------------------------------------- TLS without a tunnel -- */
+
+static void outbound_dial_failed(struct session *session, enum reason reason, const struct err *err)
+{
+    if (session->is_handshaking)
+        session_tell_handshake(session, reason, err);
+    else
+        session_tell_connect(session, reason);
+    outbound_attempt_failed(session, reason, err->message);
+}
+
+static void outbound_on_dialled(void *owner, struct stream *stream, enum reason reason,
+                                const struct err *err)
+{
+    struct session *session = owner;
+    session->dialling = NULL;
+    if (stream == NULL) {
+        outbound_dial_failed(session, reason, err);
+        return;
+    }
+    session_tell_handshake(session, REASON_DONE, NULL);
+    session_take_far_tls(session, stream);
+    session_relay(session);
+}
+
+static void outbound_on_dial_connected(void *owner)
+{
+    struct session *session = owner;
+    session_tell_connect(session, REASON_DONE);
+    session->is_handshaking = true;
+    session->attempt_at_ms = net_loop_now_ms(session->proxy->loop);
+}
+
+/* TLS to session->target_addr. `context` NULL: there is no valid identity for it. */
+static void outbound_start_dial(struct session *session, struct tls_context *context,
+                                const struct mesh_decision *expected)
+{
+    const struct proxy *proxy = session->proxy;
+    struct err err = {0};
+    if (context == NULL) {
+        outbound_attempt_failed(session, REASON_NO_IDENTITY, NULL);
+        return;
+    }
+    const struct dial_params params = {
+        .to = session->target_addr,
+        .context = context,
+        .expected = expected != NULL ? expected->identities : NULL,
+        .num_expected = expected != NULL ? expected->num_identities : 0,
+        .tcp = proxy->options.tcp,
+        .connect_timeout_ms = proxy->options.connect_timeout_ms,
+        .tls_timeout_ms = proxy->options.tls_timeout_ms,
+        .on_connected = outbound_on_dial_connected,
+    };
+    session->is_handshaking = false;
+    session->attempt_at_ms = net_loop_now_ms(proxy->loop);
+    session->dialling = dial_start(proxy->io, &params, outbound_on_dialled, session, &err);
+    if (session->dialling == NULL)
+        outbound_dial_failed(session, dial_connect_reason(&err), &err);
+}
+
+static void outbound_start_istio(struct session *session, const struct mesh_decision *decision)
+{
+    struct port_table *ports = session->proxy->ports;
+    struct tls_context *context = ports != NULL ? port_table_istio(ports) : NULL;
+    session_set_ports(session, ports);
+    session_set_tls(session, SESSION_DIRECT_ISTIO, context);
+    outbound_start_dial(session, context, decision);
+}
+
+static void outbound_start_origin(struct session *session)
+{
+    session_set_tls(session, SESSION_DIRECT_ORIGIN, session->origin->tls);
+    outbound_start_dial(session, session->origin->tls, NULL);
+}
+
+/* --------------------------------------------------------------------------------------------- in clear, unless by a rule -- */
+
+static void outbound_on_rule(struct session *session, const struct port_destination *rule)
+{
+    session->origin = rule;
+    if (rule != NULL) {
+        outbound_start_origin(session);
+        return;
+    }
+    session_set_tls(session, SESSION_DIRECT_NONE, NULL);
+    outbound_start_connect(session);
+}
+
+static void outbound_on_unknown_rule(struct session *session, const char *host,
+                                     const struct err *err)
+{
+    struct err why = *err;
+    err_prefix(&why, "whether the ports-file's rule for \"%.*s\" is for this destination",
+               PRINCIPAL_DNS_MAX, host);
+    session_close(session, err->kind == ERR_LIMIT ? REASON_LIMIT : REASON_NAME_NOT_RESOLVED,
+                  why.message);
+}
+
+static const struct origin_handler outbound_origin_handler = {
+    .on_rule = outbound_on_rule,
+    .on_unknown = outbound_on_unknown_rule,
+};
+
+/* What was to be reached by a rule once is reached by it at every endpoint: who breaks TLS must not get clear text. */
+static void outbound_start_unprotected(struct session *session)
+{
+    if (session->origin != NULL)
+        outbound_start_origin(session);
+    else
+        origin_search_start(session, &outbound_origin_handler);
 }
 
 /* --------------------------------------------------------------------------------------------------------------- tunnels -- */
@@ -210,11 +322,7 @@ static const char *outbound_authority(const struct mesh_decision *decision, char
 static void outbound_start_tunnel(struct session *session, const struct mesh_decision *decision)
 {
     struct proxy *proxy = session->proxy;
-    tls_context_unref(session->tls);
-    session->tls = proxy->tls != NULL ? tls_context_ref(proxy->tls) : NULL;
-    peer_cert_unref(session->peer);
-    session->peer = NULL;
-
+    session_set_tls(session, SESSION_DIRECT_NONE, proxy->tls);
     char authority[HBONE_AUTHORITY_TEXT];
     char forwarded[HBONE_FORWARDED_TEXT];
     char traceparent[HBONE_TRACEPARENT_TEXT];
@@ -269,7 +377,7 @@ static void outbound_on_unanswered(struct session *session)
     } else if (session->proxy->options.pass_unanswered) {
         session->destination_addr = session->target_addr;
         session->has_target = true;
-        outbound_start_connect(session);
+        outbound_start_unprotected(session);
     } else {
         session_close(session, REASON_DISCOVERY_TIMEOUT, NULL);
     }
@@ -298,9 +406,9 @@ static void outbound_act(struct session *session, const struct mesh_decision *de
     session->destination = decision->workload;
     session->target_addr = decision->target;
     session->attempt = decision->attempt;
-    session->has_target = decision->kind == MESH_TUNNEL || decision->kind == MESH_PASSTHROUGH;
+    session->has_target = mesh_decide_leads(decision);
     if (session->has_target && decision->resolve != NULL) {
-        session->only_tunnels = session->only_tunnels || decision->kind == MESH_TUNNEL;
+        session->only_tunnels = session->only_tunnels || decision->kind != MESH_PASSTHROUGH;
         outbound_start_lookup(session, decision);
         return;
     }
@@ -312,7 +420,12 @@ static void outbound_act(struct session *session, const struct mesh_decision *de
         return;
     case MESH_PASSTHROUGH:
         session->destination_addr = decision->target;
-        outbound_start_connect(session);
+        outbound_start_unprotected(session);
+        return;
+    case MESH_ISTIO_MTLS:
+        session->destination_addr = decision->target;
+        session->only_tunnels = true;
+        outbound_start_istio(session, decision);
         return;
     case MESH_ASK:
         waiting_start(session, decision->ask, &outbound_unanswered);

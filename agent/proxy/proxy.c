@@ -222,6 +222,7 @@ void proxy_free(struct proxy *proxy)
     recheck_done(proxy);
     mesh_snapshot_unref(proxy->mesh);
     tls_context_unref(proxy->tls);
+    port_table_unref(proxy->ports);
     free(proxy);
 }
 
@@ -250,6 +251,14 @@ void proxy_set_tls(struct proxy *proxy, struct tls_context *context)
     if (context != NULL)
         inbound_hbone_retire(proxy, identity_svid(tls_context_identity(context)));
     recheck_on_trust(proxy);
+}
+
+void proxy_set_ports(struct proxy *proxy, struct port_table *ports)
+{
+    port_table_ref(ports);
+    port_table_unref(proxy->ports);
+    proxy->ports = ports;
+    recheck_on_ports(proxy);
 }
 
 size_t proxy_num_sessions(const struct proxy *proxy)

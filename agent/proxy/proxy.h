@@ -15,6 +15,7 @@
 #include "mesh_snapshot.h"
 #include "net_loop.h"
 #include "net_tcp.h"
+#include "port_table.h"
 #include "tls_context.h"
 
 struct telemetry; /* telemetry/telemetry.h: one worker's handle on metrics and access log */
@@ -92,6 +93,14 @@ void proxy_set_mesh(struct proxy *proxy, struct mesh_snapshot *snapshot);
  * identity; new tunnels are refused with REASON_NO_IDENTITY. Takes a reference of its own.
  */
 void proxy_set_tls(struct proxy *proxy, struct tls_context *context);
+
+/*
+ * What the ports take and which destinations get mutual TLS, for new connections from now on. The peers of live ones whose TLS has no
+ * tunnel around it are judged by the new contexts, and those that these do not trust are closed. Before the first call there is
+ * nothing of this: call it before proxy_listen, lest a destination that is to be reached by TLS be reached without. Takes a reference
+ * of its own.
+ */
+void proxy_set_ports(struct proxy *proxy, struct port_table *ports);
 
 /*
  * Closes the listeners, tells peers (GOAWAY), and lets the live sessions finish until the deadline; what is left then ends with

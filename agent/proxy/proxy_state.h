@@ -26,6 +26,7 @@ struct proxy {
     struct mesh_snapshot *mesh;        /* counted; NULL: discovery has said nothing yet */
     const struct mesh_workload *local; /* this pod in it, or NULL */
     struct tls_context *tls;           /* counted; NULL: no valid identity */
+    struct port_table *ports;          /* counted; NULL: none was set */
 
     struct tls_io *io;
     struct hbone_pool *pool;

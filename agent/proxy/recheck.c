@@ -5,6 +5,7 @@
 #include "clock.h"
 #include "identity.h"
 #include "inbound.h"
+#include "origin.h"
 #include "proxy_state.h"
 
 enum {
@@ -28,7 +29,8 @@ static bool recheck_may_judge_trust(const struct proxy *proxy)
 
 static bool recheck_is_busy(const struct proxy *proxy)
 {
-    return proxy->recheck.policy_pending || recheck_may_judge_trust(proxy);
+    return proxy->recheck.policy_pending || proxy->recheck.ports_pending ||
+           recheck_may_judge_trust(proxy);
 }
 
 static void recheck_set_timer(struct proxy *proxy)
@@ -138,6 +140,104 @@ uint64_t recheck_generation_of(struct proxy *proxy, const struct tls_context *co
     return 0;
 }
 
+/* ----------------------------------------------------------------------- without a tunnel -- */
+
+static bool recheck_is_direct(const struct session *session)
+{
+    return session->direct != SESSION_DIRECT_NONE && session->peer != NULL;
+}
+
+/* What would judge the session's peer if it came now; NULL: nothing does, or there is no identity now. */
+static const struct tls_context *recheck_context_of(const struct session *session)
+{
+    const struct port_table *ports = session->proxy->ports;
+    const struct port_destination *origin = NULL;
+    const struct port_entry *port = NULL;
+    switch (session->direct) {
+    case SESSION_DIRECT_NONE:
+        return NULL;
+    case SESSION_DIRECT_ISTIO:
+        return port_table_istio(ports);
+    case SESSION_DIRECT_PORT:
+        port = port_table_find(ports, session->original_addr.port);
+        return port != NULL ? port->tls : NULL;
+    case SESSION_DIRECT_ORIGIN:
+        origin = origin_find_same(ports, session->origin->config);
+        return origin != NULL ? origin->tls : NULL;
+    }
+    return NULL;
+}
+
+static void recheck_direct(struct session *session)
+{
+    struct proxy *proxy = session->proxy;
+    const struct tls_context *context = recheck_context_of(session);
+    struct err err;
+    session->judged_by = proxy->recheck.ports_generation;
+    if (context == NULL)
+        return;
+    enum reason reason = tls_context_recheck(context, session->peer, clock_wall_ms(),
+                                             (int64_t)proxy->options.peer_expiry_grace_ms, &err);
+    if (reason == REASON_DONE)
+        return;
+    recheck_count(proxy, session->direction, reason);
+    session_close(session, reason, err.message);
+}
+
+/* A batch; false: there are more. */
+static bool recheck_ports(struct proxy *proxy)
+{
+    unsigned num = 0;
+    struct session *session = TAILQ_FIRST(&proxy->sessions);
+    while (session != NULL && num < PEERS_AT_ONCE) {
+        struct session *next = TAILQ_NEXT(session, entry);
+        if (recheck_is_direct(session) && session->relaying &&
+            session->judged_by != proxy->recheck.ports_generation) {
+            recheck_direct(session);
+            num++;
+        }
+        session = next;
+    }
+    return num < PEERS_AT_ONCE;
+}
+
+static void recheck_direct_time(struct proxy *proxy)
+{
+    int64_t now_ms = clock_wall_ms();
+    struct session *session = TAILQ_FIRST(&proxy->sessions);
+    while (session != NULL) {
+        struct session *next = TAILQ_NEXT(session, entry);
+        struct err err;
+        enum reason reason = REASON_DONE;
+        if (recheck_is_direct(session) && session->relaying)
+            reason = peer_cert_recheck_time(session->peer, now_ms,
+                                            (int64_t)proxy->options.peer_expiry_grace_ms, &err);
+        if (reason != REASON_DONE) {
+            recheck_count(proxy, session->direction, reason);
+            session_close(session, reason, err.message);
+        }
+        session = next;
+    }
+}
+
+void recheck_on_ports(struct proxy *proxy)
+{
+    proxy->recheck.ports_generation++;
+    proxy->recheck.ports_pending = true;
+    recheck_set_timer(proxy);
+}
+
+void recheck_add(struct session *session)
+{
+    struct proxy *proxy = session->proxy;
+    bool is_current = session->ports == proxy->ports;
+    session->judged_by = is_current ? proxy->recheck.ports_generation : 0;
+    if (is_current)
+        return;
+    proxy->recheck.ports_pending = true;
+    recheck_set_timer(proxy);
+}
+
 /* --------------------------------------------------------------------------------- policies -- */
 
 /*
@@ -201,8 +301,12 @@ static void recheck_on_timer(void *owner)
         recheck->policy_pending = !recheck_policy(proxy);
     if (recheck_may_judge_trust(proxy))
         recheck->trust_pending = !recheck_trust(proxy);
-    if (!recheck_is_busy(proxy))
+    if (recheck->ports_pending)
+        recheck->ports_pending = !recheck_ports(proxy);
+    if (!recheck_is_busy(proxy)) {
         recheck_time(proxy);
+        recheck_direct_time(proxy);
+    }
     recheck_set_timer(proxy);
 }
 
@@ -210,6 +314,7 @@ int recheck_init(struct proxy *proxy, struct err *err)
 {
     proxy->recheck.trust_generation = 1;
     proxy->recheck.policy_generation = 1;
+    proxy->recheck.ports_generation = 1;
     proxy->recheck.timer = net_timer_new(proxy->loop, recheck_on_timer, proxy);
     if (proxy->recheck.timer == NULL)
         return err_set(err, ERR_NOMEM, "out of memory");

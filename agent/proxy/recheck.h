@@ -18,6 +18,7 @@
 #include "tls_context.h"
 
 struct proxy;
+struct session;
 
 /* The proxy's part. */
 struct recheck {
@@ -27,8 +28,10 @@ struct recheck {
     uint64_t
         trust_generation; /* grows with each change of trust; what was judged by it is marked */
     uint64_t policy_generation; /* likewise, with each change of policies */
+    uint64_t ports_generation;  /* likewise, with each change of proxy->ports */
     bool trust_pending;         /* somebody is not judged yet */
     bool policy_pending;
+    bool ports_pending;
 };
 
 int recheck_init(struct proxy *proxy, struct err *err);
@@ -42,6 +45,15 @@ void recheck_on_trust(struct proxy *proxy);
  * it that it is judged again when that is not what is trusted now.
  */
 uint64_t recheck_generation_of(struct proxy *proxy, const struct tls_context *context);
+
+/* proxy->ports is another one. */
+void recheck_on_ports(struct proxy *proxy);
+
+/*
+ * The session, whose TLS ends on its own connection, stands: its peer was judged by a context of session->ports. From now on it is
+ * judged again like the others, at once when that table is not in force any more.
+ */
+void recheck_add(struct session *session);
 
 /* proxy->mesh and proxy->local have just taken the place of these, which still live; NULL: there were none. */
 void recheck_on_mesh(struct proxy *proxy, const struct mesh_snapshot *former,

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dial.h"
 #include "hbone_headers.h"
 #include "identity.h"
 #include "lookup.h"
@@ -93,11 +94,53 @@ void session_take_far(struct session *session, struct net_tcp *tcp)
     session_count_socket(session);
 }
 
+void session_take_far_tls(struct session *session, struct stream *stream)
+{
+    struct peer_cert *peer = tls_stream_peer(stream);
+    session->far = stream;
+    session->peer = peer != NULL ? peer_cert_ref(peer) : NULL;
+    session_count_socket(session);
+}
+
+void session_set_tls(struct session *session, enum session_direct direct,
+                     struct tls_context *context)
+{
+    if (context != NULL)
+        tls_context_ref(context);
+    tls_context_unref(session->tls);
+    peer_cert_unref(session->peer);
+    session->tls = context;
+    session->peer = NULL;
+    session->direct = direct;
+}
+
+void session_set_ports(struct session *session, struct port_table *ports)
+{
+    if (ports != NULL)
+        port_table_ref(ports);
+    port_table_unref(session->ports);
+    session->ports = ports;
+}
+
 void session_tell_connect(const struct session *session, enum reason reason)
 {
     const struct proxy *proxy = session->proxy;
     telemetry_connect_done(proxy->telemetry, session->direction, reason,
                            net_loop_now_ms(proxy->loop) - session->attempt_at_ms);
+}
+
+void session_tell_handshake(const struct session *session, enum reason reason,
+                            const struct err *err)
+{
+    const struct proxy *proxy = session->proxy;
+    const struct telemetry_handshake handshake = {
+        .direction = session->direction,
+        .reason = reason,
+        .detail = err != NULL ? err->message : NULL,
+        .peer = session->destination_addr,
+        .duration_ms = net_loop_now_ms(proxy->loop) - session->attempt_at_ms,
+    };
+    telemetry_handshake_done(proxy->telemetry, &handshake);
 }
 
 static const char *session_workload_type(enum mesh_workload_type type)
@@ -176,13 +219,22 @@ void session_learn_foreign(struct session *session, const char *baggage)
         session->foreign = store;
 }
 
+/* The SPIFFE ID that we have shown; NULL: none, as where a certificate of the ports-file stands for us. */
+static const char *session_own_identity(const struct session *session)
+{
+    const struct identity *identity = tls_context_identity(session->tls);
+    bool is_other =
+        session->origin != NULL && session->origin->config->certificate.cert_file != NULL;
+    return identity != NULL && !is_other ? identity_id(identity)->uri : NULL;
+}
+
 static void session_record(const struct session *session, struct session_record *record)
 {
     const char *own = NULL;
     const char *peer = NULL;
     if (session->peer != NULL) {
-        own = identity_id(tls_context_identity(session->tls))->uri;
-        peer = session->peer->id.uri;
+        own = session_own_identity(session);
+        peer = peer_cert_name(session->peer);
     }
     bool outbound = session->direction == SESSION_OUTBOUND;
     *record = (struct session_record){
@@ -215,6 +267,8 @@ static enum reason session_relay_reason(const struct session *session, enum rela
 {
     bool application = (side == RELAY_NEAR) == (session->direction == SESSION_OUTBOUND);
     bool tunnel = !application && session->peer != NULL;
+    if (!application && fault == STREAM_FAULT_PROTOCOL && session->direct != SESSION_DIRECT_NONE)
+        return tls_stream_reason(side == RELAY_NEAR ? session->near : session->far);
     switch (fault) {
     case STREAM_FAULT_RESET:
         return application ? REASON_APP_RESET : REASON_PEER_RESET;
@@ -264,6 +318,11 @@ static void session_on_idle_timer(void *owner)
     net_timer_start(session->idle, timeout_ms - idle_ms);
 }
 
+static bool session_is_tunnelled(const struct session *session)
+{
+    return session->peer != NULL && session->direct == SESSION_DIRECT_NONE;
+}
+
 void session_relay(struct session *session)
 {
     struct proxy *proxy = session->proxy;
@@ -280,7 +339,7 @@ void session_relay(struct session *session)
     telemetry_session_opened(proxy->telemetry, &record);
     session->opened = true;
     session->relaying = true;
-    if (session->peer != NULL)
+    if (session_is_tunnelled(session))
         telemetry_stream_opened(proxy->telemetry, session->direction);
     relay_start(&session->relay, proxy->loop, session->near, session->far, &session_relay_handler,
                 session);
@@ -319,6 +378,7 @@ static void session_free(struct session *session)
 {
     peer_cert_unref(session->peer);
     tls_context_unref(session->tls);
+    port_table_unref(session->ports);
     mesh_snapshot_unref(session->snapshot);
     free(session->authority);
     free(session);
@@ -331,6 +391,8 @@ void session_close(struct session *session, enum reason reason, const char *deta
     waiting_cancel(session);
     net_connect_cancel(session->connecting);
     lookup_cancel(session);
+    origin_search_cancel(session);
+    dial_cancel(session->dialling);
     hbone_pool_cancel(session->tunnelling);
     hbone_nested_cancel(session->nesting);
     /* The peer is told after the line is written: `detail` may be lent by what closes now. */
@@ -346,7 +408,7 @@ void session_close(struct session *session, enum reason reason, const char *deta
     }
     for (unsigned i = 0; i < session->num_sockets; i++)
         telemetry_socket_closed(proxy->telemetry, session->direction);
-    if (session->relaying && session->peer != NULL)
+    if (session->relaying && session_is_tunnelled(session))
         telemetry_stream_closed(proxy->telemetry, session->direction);
     TAILQ_REMOVE(&proxy->sessions, session, entry);
     proxy->num_sessions--;

@@ -19,14 +19,25 @@
 #include "mesh_decide.h"
 #include "mesh_snapshot.h"
 #include "net_tcp.h"
+#include "origin.h"
 #include "peer_cert.h"
+#include "port_table.h"
 #include "proxy.h"
 #include "reason.h"
 #include "relay.h"
 #include "session_record.h"
 #include "waiting.h"
 
+struct dial;
 struct lookup;
+
+/* TLS that ends on this very connection, with no tunnel around it; of which kind its context is. */
+enum session_direct {
+    SESSION_DIRECT_NONE,
+    SESSION_DIRECT_ISTIO,  /* Istio's mutual TLS, either direction */
+    SESSION_DIRECT_PORT,   /* inbound: of the port of original_addr */
+    SESSION_DIRECT_ORIGIN, /* outbound: of `origin` */
+};
 
 struct session {
     TAILQ_ENTRY(session) entry; /* in proxy->sessions */
@@ -49,7 +60,11 @@ struct session {
     struct hbone_baggage_store *foreign; /* see session_learn_foreign; owned, or NULL */
     struct peer_cert *peer;              /* counted; NULL without mutual TLS */
     struct tls_context *tls; /* counted; whose identity was ours; NULL without mutual TLS */
-    uint64_t authorized_by;  /* inbound: by which policies (recheck.h); 0: not yet */
+    enum session_direct direct;
+    struct port_table
+        *ports;             /* counted; whose contexts and rules `tls` and `origin` are; or NULL */
+    uint64_t judged_by;     /* direct: by which ports (recheck.h) */
+    uint64_t authorized_by; /* inbound: by which policies (recheck.h); 0: not yet */
 
     struct stream *near;
     struct stream *far;
@@ -66,6 +81,9 @@ struct session {
     struct lookup *lookup;              /* outbound: of a host name */
     struct hbone_pool_wait *tunnelling; /* outbound: a tunnel */
     struct hbone_nested *nesting;       /* outbound: a tunnel into another network */
+    struct origin_search searching;     /* outbound: of a rule, by a host name */
+    struct dial *dialling;              /* outbound: TLS without a tunnel */
+    bool is_handshaking;                /* of `dialling`: the connection stands */
     uint64_t attempt_at_ms;             /* when it began */
     struct hbone_request
         *request; /* inbound: the CONNECT to be answered, while the application is connected to */
@@ -82,6 +100,9 @@ struct session {
     struct addr tried[MESH_TRIED_MAX];
     size_t num_tried;
     bool only_tunnels;
+
+    /* Outbound: mutual TLS is originated by this rule; once it is, for whichever endpoint; or NULL. Lent by `ports`. */
+    const struct port_destination *origin;
 };
 
 /*
@@ -104,8 +125,24 @@ void session_set_snapshot(struct session *session, struct mesh_snapshot *snapsho
 /* Takes the connection that was made because of the accepted one. */
 void session_take_far(struct session *session, struct net_tcp *tcp);
 
+/*
+ * The same, with TLS on it: takes the stream that a dial has given, and remembers whose it is.
+ */
+void session_take_far_tls(struct session *session, struct stream *stream);
+
+/* TLS begins anew with another endpoint, by `context` (NULL: without): who the one before was is forgotten. */
+void session_set_tls(struct session *session, enum session_direct direct,
+                     struct tls_context *context);
+
+/* By this table from now on, of which it takes a reference; NULL: by none. */
+void session_set_ports(struct session *session, struct port_table *ports);
+
 /* Counts a TCP connect that began at attempt_at_ms. REASON_DONE: it succeeded. */
 void session_tell_connect(const struct session *session, enum reason reason);
+
+/* Counts a TLS handshake with destination_addr that began at attempt_at_ms. REASON_DONE (err NULL): it succeeded. */
+void session_tell_handshake(const struct session *session, enum reason reason,
+                            const struct err *err);
 
 /* Writes what HBONE's baggage says of a workload (NULL: nothing) to `out`. */
 void session_format_baggage(const struct mesh_workload *workload, char *out, size_t out_len);

@@ -74,16 +74,17 @@ static void check_decision(const struct mesh_snapshot *snapshot, const struct me
                                    .destination = {.ip = *ip, .port = port},
                                    .random = port};
     mesh_decide(snapshot, &request, &decision);
-    if (decision.workload != NULL && decision.workload->tunnel == MESH_TUNNEL_HBONE)
+    if (decision.workload != NULL && decision.workload->tunnel != MESH_TUNNEL_NONE)
         assert(decision.kind != MESH_PASSTHROUGH);
+    assert((decision.num_identities > 0) ==
+           (decision.kind == MESH_TUNNEL || decision.kind == MESH_ISTIO_MTLS));
+    for (size_t i = 0; i < decision.num_identities; i++)
+        assert(strncmp(decision.identities[i], "spiffe://", 9) == 0);
     if (decision.kind == MESH_TUNNEL) {
-        assert(decision.num_identities > 0);
-        for (size_t i = 0; i < decision.num_identities; i++)
-            assert(strncmp(decision.identities[i], "spiffe://", 9) == 0);
         assert(decision.tunnel.port != 0 && decision.target.port != 0);
         assert((decision.tunnel.ip.family == IP_NONE) == (decision.resolve != NULL));
     }
-    if (decision.kind == MESH_PASSTHROUGH)
+    if (decision.kind == MESH_PASSTHROUGH || decision.kind == MESH_ISTIO_MTLS)
         assert((decision.target.ip.family == IP_NONE) == (decision.resolve != NULL));
     if (decision.is_nested && decision.kind == MESH_TUNNEL)
         assert(decision.service != NULL && decision.num_inner_identities > 0);

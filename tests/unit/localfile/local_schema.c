@@ -263,10 +263,8 @@ static void a_wrong_file_is_refused_with_line_path_and_what_was_expected(void **
          "f:2:3: workloads[0]: the key \"workloadIps\" is missing"},
         {"workloads:\n- workloadIps: []\n  services: {}\n",
          "f:2:3: workloads[0]: the key \"uid\" is missing"},
-        {WORKLOAD "protocol: hbone}",
-         "f:2:43: workloads[0].protocol: expected TCP or HBONE, found the text \"hbone\""},
-        {WORKLOAD "protocol: LegacyIstioMtls}", "f:2:43: workloads[0].protocol: expected TCP or "
-                                                "HBONE, found the text \"LegacyIstioMtls\""},
+        {WORKLOAD "protocol: hbone}", "f:2:43: workloads[0].protocol: expected TCP, HBONE or "
+                                      "LegacyIstioMtls, found the text \"hbone\""},
         {WORKLOAD "capacity: -1}", "f:2:43: workloads[0].capacity: expected a number from 0 to "
                                    "4294967295, found the number \"-1\""},
         {WORKLOAD "status: 1}",

@@ -35,14 +35,28 @@ static void add_workloads(struct mesh_builder *builder)
          .namespace_ = "shop",
          .capacity = 1,
          IPS(fixture_ip("10.0.0.3")),
-         SERVICES({"shop/plain", NULL, 0})},
+         SERVICES({"shop/plain", NULL, 0}, {"shop/legacy-mixed", NULL, 0})},
         {.uid = "legacy",
          .name = "legacy",
          .namespace_ = "shop",
+         .service_account = "old",
          .tunnel = MESH_TUNNEL_LEGACY_ISTIO_MTLS,
          .capacity = 1,
          IPS(fixture_ip("10.0.0.4")),
-         SERVICES({"shop/legacy", NULL, 0})},
+         SERVICES({"shop/legacy", NULL, 0}, {"shop/legacy-mixed", NULL, 0})},
+        {.uid = "legacy-nameless",
+         .name = "legacy-nameless",
+         .namespace_ = "",
+         .tunnel = MESH_TUNNEL_LEGACY_ISTIO_MTLS,
+         .capacity = 1,
+         IPS(fixture_ip("10.0.0.10"))},
+        {.uid = "legacy-dns",
+         .name = "legacy-dns",
+         .namespace_ = "shop",
+         .hostname = "old.example.com",
+         .tunnel = MESH_TUNNEL_LEGACY_ISTIO_MTLS,
+         .capacity = 1,
+         SERVICES({"shop/legacy-dns", NULL, 0})},
         {.uid = "waypointed",
          .name = "waypointed",
          .namespace_ = "shop",
@@ -121,6 +135,9 @@ static void add_services(struct mesh_builder *builder)
         {SERVICE("weighted", "10.1.0.13"), .weighted_waypoints = weighted,
          .num_weighted_waypoints = 1},
         {SERVICE("hidden", "10.1.0.14"), .visibility = MESH_NAMESPACE},
+        {SERVICE("legacy-dns", "10.1.0.15"), .ip_families = MESH_FAMILIES_IPV6},
+        {SERVICE("legacy-mixed", "10.1.0.16"), .subject_alt_names = sans,
+         .num_subject_alt_names = 2},
         {SERVICE("passed", "10.1.0.20"), .load_balancing = {.mode = MESH_LB_PASSTHROUGH}},
         {SERVICE("passed-known", "10.1.0.21"), .load_balancing = {.mode = MESH_LB_PASSTHROUGH}},
         {SERVICE("empty", "10.1.0.22")},
@@ -175,7 +192,9 @@ static void each_kind_of_destination_is_reached_as_discovery_says(void **state)
         {"[fd00::2]:8080", MESH_TUNNEL, REASON_DONE, "[fd00::2]:8080", "[fd00::2]:15008", "hbone",
          NULL},
         {"10.0.0.3:25", MESH_PASSTHROUGH, REASON_DONE, "10.0.0.3:25", NULL, "plain", NULL},
-        {"10.0.0.4:80", MESH_REFUSE, REASON_UNSUPPORTED_DESTINATION, NULL, NULL, "legacy", NULL},
+        {"10.0.0.4:80", MESH_ISTIO_MTLS, REASON_DONE, "10.0.0.4:80", NULL, "legacy", NULL},
+        {"10.0.0.10:80", MESH_REFUSE, REASON_NO_EXPECTED_IDENTITY, NULL, NULL, "legacy-nameless",
+         NULL},
         {"10.0.0.5:80", MESH_REFUSE, REASON_WAYPOINT_UNKNOWN, NULL, NULL, "waypointed", NULL},
         {"10.0.0.6:80", MESH_REFUSE, REASON_NO_EXPECTED_IDENTITY, NULL, NULL, "nameless", NULL},
         {"10.0.0.9:80", MESH_TUNNEL, REASON_DONE, "10.0.0.9:80", "10.0.0.9:15008", "sick", NULL},
@@ -191,8 +210,9 @@ static void each_kind_of_destination_is_reached_as_discovery_says(void **state)
          "shop/mapped"},
         {"10.1.0.3:80", MESH_PASSTHROUGH, REASON_DONE, "10.0.0.3:8080", NULL, "plain",
          "shop/plain"},
-        {"10.1.0.4:80", MESH_REFUSE, REASON_UNSUPPORTED_DESTINATION, NULL, NULL, NULL,
+        {"10.1.0.4:80", MESH_ISTIO_MTLS, REASON_DONE, "10.0.0.4:8080", NULL, "legacy",
          "shop/legacy"},
+        {"10.1.0.15:80", MESH_ISTIO_MTLS, REASON_DONE, NULL, NULL, "legacy-dns", "shop/legacy-dns"},
         {"10.1.0.5:80", MESH_REFUSE, REASON_NO_EXPECTED_IDENTITY, NULL, NULL, NULL, "shop/far"},
         {"10.1.0.6:80", MESH_PASSTHROUGH, REASON_DONE, NULL, NULL, "dns", "shop/dns"},
         {"10.1.0.7:80", MESH_PASSTHROUGH, REASON_DONE, "10.0.0.8:8080", NULL, "host", "shop/host"},
@@ -226,7 +246,8 @@ static void each_kind_of_destination_is_reached_as_discovery_says(void **state)
             assert_string_equal(addr_format(&decision.target, text), rows[i].target);
         if (rows[i].tunnel != NULL)
             assert_string_equal(addr_format(&decision.tunnel, text), rows[i].tunnel);
-        assert_int_equal(decision.num_identities > 0, decision.kind == MESH_TUNNEL);
+        assert_int_equal(decision.num_identities > 0,
+                         decision.kind == MESH_TUNNEL || decision.kind == MESH_ISTIO_MTLS);
     }
 }
 
@@ -250,6 +271,57 @@ static void the_peer_must_be_the_workload_or_whom_the_service_names(void **state
     assert_int_equal(decision.num_identities, 2);
     assert_string_equal(decision.identities[0], "spiffe://cluster.local/ns/shop/sa/backend");
     assert_string_equal(decision.identities[1], service_san);
+}
+
+static void an_endpoint_with_istios_mutual_tls_proves_who_it_is_like_any_other(void **state)
+{
+    struct mesh_decision decision = decide(*state, "10.0.0.4:80", false);
+    assert_int_equal(decision.num_identities, 1);
+    assert_string_equal(decision.identities[0], "spiffe://cluster.local/ns/shop/sa/old");
+    assert_true(mesh_decide_leads(&decision));
+    assert_null(decision.resolve);
+}
+
+/* One endpoint is of Istio's, the other without any protection. */
+static void what_was_to_be_istios_mutual_tls_never_goes_in_clear_later(void **state)
+{
+    const struct addr tried = fixture_addr("10.0.0.4:8080");
+    struct mesh_request request = {.source = mesh_snapshot_workload_by_uid(*state, "client"),
+                                   .network = "",
+                                   .destination = fixture_addr("10.1.0.16:80")};
+    struct mesh_decision decision;
+    bool seen[2] = {false, false};
+    for (request.random = 0; request.random < 64; request.random++) {
+        mesh_decide(*state, &request, &decision);
+        assert_true(decision.kind == MESH_ISTIO_MTLS || decision.kind == MESH_PASSTHROUGH);
+        seen[decision.kind == MESH_ISTIO_MTLS] = true;
+        if (decision.kind == MESH_ISTIO_MTLS) {
+            assert_int_equal(decision.num_identities, 2);
+            assert_string_equal(decision.identities[1], service_san);
+        }
+    }
+    assert_true(seen[0] && seen[1]);
+    request.only_tunnels = true;
+    mesh_decide(*state, &request, &decision);
+    assert_int_equal(decision.kind, MESH_ISTIO_MTLS);
+    request.tried = &tried;
+    request.num_tried = 1;
+    mesh_decide(*state, &request, &decision);
+    assert_int_equal(decision.kind, MESH_REFUSE);
+    assert_int_equal(decision.reason, REASON_NO_HEALTHY_ENDPOINT);
+}
+
+static void a_host_name_of_istios_mutual_tls_is_resolved_for_the_target_itself(void **state)
+{
+    struct mesh_decision decision = decide(*state, "10.1.0.15:80", false);
+    const struct mesh_request request = {.destination = fixture_addr("10.1.0.15:80")};
+    const struct ip ips[] = {fixture_ip("198.18.0.1"), fixture_ip("fd00::1")};
+    assert_string_equal(decision.resolve, "old.example.com");
+    assert_true(mesh_decide_resolved(&decision, &request, ips, 2));
+    const struct addr target = fixture_addr("[fd00::1]:8080");
+    assert_true(addr_equal(&decision.target, &target));
+    assert_int_equal(decision.kind, MESH_ISTIO_MTLS);
+    assert_string_equal(decision.identities[0], "spiffe://cluster.local/ns/shop/sa/default");
 }
 
 static void nothing_leaves_before_the_own_workload_is_known(void **state)
@@ -313,6 +385,9 @@ int main(void)
         cmocka_unit_test(each_kind_of_destination_is_reached_as_discovery_says),
         cmocka_unit_test(unknown_addresses_are_refused_where_only_the_registry_counts),
         cmocka_unit_test(the_peer_must_be_the_workload_or_whom_the_service_names),
+        cmocka_unit_test(an_endpoint_with_istios_mutual_tls_proves_who_it_is_like_any_other),
+        cmocka_unit_test(what_was_to_be_istios_mutual_tls_never_goes_in_clear_later),
+        cmocka_unit_test(a_host_name_of_istios_mutual_tls_is_resolved_for_the_target_itself),
         cmocka_unit_test(nothing_leaves_before_the_own_workload_is_known),
         cmocka_unit_test(another_namespace_does_not_see_a_service_of_its_namespace_only),
         cmocka_unit_test(the_only_way_is_not_tried_twice),

@@ -223,6 +223,9 @@ static const char *told(const struct mesh_decision *decision)
                  decision->resolve != NULL ? " resolving " : "",
                  decision->resolve != NULL ? decision->resolve : "");
         break;
+    case MESH_ISTIO_MTLS:
+        snprintf(line, sizeof(line), "istio %s", addr_format(&decision->target, target));
+        break;
     case MESH_REFUSE:
         snprintf(line, sizeof(line), "refuse %s: %s", reason_name(decision->reason),
                  decision->detail);
