@@ -5,7 +5,14 @@
 #include "clock.h"
 #include "local_source.h"
 #include "log.h"
+#include "rate_limit.h"
 #include "xds_discovery.h"
+
+enum {
+    /* Changes whose warnings are told: a control plane may make twenty a second, of sixteen lines. */
+    WARNINGS_PER_SECOND = 1,
+    WARNINGS_BURST = 10,
+};
 
 struct discovery {
     struct net_loop *loop;
@@ -19,17 +26,25 @@ struct discovery {
     uint64_t num_failed;
     int64_t last_success_ms;
     struct mesh_counts counts; /* of what was loaded last */
+    struct rate_limit warnings;
 };
 
 /* ------------------------------------------------------------------------ what the source brings -- */
 
-static void log_warnings(const struct mesh_warnings *warnings)
+static void log_warnings(struct discovery *discovery, const struct mesh_warnings *warnings)
 {
+    uint64_t num_unlogged;
+    if (warnings->num == 0 ||
+        !rate_limit_take(&discovery->warnings, clock_mono_ms(), &num_unlogged))
+        return;
     size_t num_kept = warnings->num < MESH_WARNINGS_KEPT ? warnings->num : MESH_WARNINGS_KEPT;
     for (size_t i = 0; i < num_kept; i++)
         LOG_WARN("agent", "discovery does not fit together", LOG_S("warning", warnings->kept[i]));
     if (warnings->num > num_kept)
         LOG_WARN("agent", "more such warnings", LOG_U("count", warnings->num - num_kept));
+    if (num_unlogged > 0)
+        LOG_WARN("agent", "warnings about earlier changes are left out",
+                 LOG_U("changes", num_unlogged));
 }
 
 static bool knows_this_pod(const struct discovery *discovery, const struct mesh_snapshot *snapshot)
@@ -65,7 +80,7 @@ static void take(struct discovery *discovery, struct mesh_snapshot *snapshot,
     discovery->counts = mesh_snapshot_counts(snapshot);
     discovery->num_loaded++;
     discovery->last_success_ms = clock_wall_ms();
-    log_warnings(warnings);
+    log_warnings(discovery, warnings);
     judge(discovery, snapshot);
     discovery->options.on_snapshot(discovery->options.owner, snapshot);
 }
@@ -158,6 +173,7 @@ struct discovery *discovery_new(struct net_loop *loop, const struct discovery_op
     }
     discovery->loop = loop;
     discovery->options = *options;
+    rate_limit_init(&discovery->warnings, WARNINGS_PER_SECOND, WARNINGS_BURST);
     if (start(discovery, err) < 0) {
         discovery_free(discovery);
         return NULL;
