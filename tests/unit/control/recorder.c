@@ -65,7 +65,8 @@ static void on_removed(void *owner, enum xds_type type, const char *name)
     struct recorder *recorder = owner;
     struct recorded_resource *held = find_held(recorder, type, name);
     assert_non_null(held);
-    forget_held(recorder, held);
+    if (held != NULL) /* optimizers do not know that it is */
+        forget_held(recorder, held);
     recorder->num_removed++;
 }
 
