@@ -183,7 +183,11 @@ enum reason peer_cert_recheck_time(const struct peer_cert *peer, int64_t now_ms,
     return REASON_CERT_EXPIRED;
 }
 
-/* The moment nearest to now at which the path was valid when it was verified. */
+/*
+ * The moment nearest to now at which the path was valid when it was verified. A path that has ended
+ * may not be the only one: a root that is renewed keeps its name and its key, and the former one
+ * ends first. Whether there is another is judged by the time of now.
+ */
 static int64_t clamp_to_validity(const struct peer_cert *peer, int64_t now_ms)
 {
     if (now_ms < peer->not_before_ms)
@@ -195,20 +199,24 @@ enum reason peer_cert_recheck(const struct peer_cert *peer, const struct trust *
                               const struct cert_rules *rules, int64_t now_ms, int64_t grace_ms,
                               struct err *err)
 {
-    enum reason reason = peer_cert_recheck_time(peer, now_ms, grace_ms, err);
-    if (reason != REASON_DONE)
-        return reason;
+    enum reason late = peer_cert_recheck_time(peer, now_ms, grace_ms, err), reason;
+    struct err why;
     struct trust mild = *trust;
     mild.crl_strict = false;
     const struct x509_svid_check check = {
         .chain = peer->chain->ders,
         .trust = &mild,
         .rules = rules,
-        .now_ms = clamp_to_validity(peer, now_ms),
+        .now_ms = late == REASON_DONE ? clamp_to_validity(peer, now_ms) : now_ms,
     };
     struct x509_svid_facts facts;
-    if (x509_svid_verify(&check, &facts, &reason, err) < 0)
+    if (x509_svid_verify(&check, &facts, &reason, &why) < 0) {
+        if (late != REASON_DONE)
+            return late;
+        if (err != NULL)
+            *err = why;
         return reason;
+    }
     spiffe_id_done(&facts.id);
     return REASON_DONE;
 }

@@ -118,7 +118,8 @@ enum reason peer_cert_recheck_pki(const struct peer_cert *peer, const struct tru
                                   const struct pki *pki, int64_t now_ms, int64_t grace_ms,
                                   struct err *err);
 
-/* The part of it that needs no signatures: CERT_EXPIRED, or REASON_DONE. */
+/* The part of it that needs no signatures: CERT_EXPIRED, or REASON_DONE. By the path that was found
+ * first: after CERT_EXPIRED peer_cert_recheck may find another, to a root that was renewed. */
 enum reason peer_cert_recheck_time(const struct peer_cert *peer, int64_t now_ms, int64_t grace_ms,
                                    struct err *err);
 

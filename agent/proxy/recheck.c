@@ -83,6 +83,8 @@ static enum reason recheck_judge_time(void *owner, const struct peer_cert *peer,
     struct proxy *proxy = owner;
     enum reason reason = peer_cert_recheck_time(peer, clock_wall_ms(),
                                                 (int64_t)proxy->options.peer_expiry_grace_ms, err);
+    if (reason != REASON_DONE && proxy->tls != NULL)
+        return recheck_judge(owner, peer, err);
     return recheck_conclude(proxy, peer, reason, err);
 }
 

@@ -358,6 +358,51 @@ static void a_list_that_expires_ends_no_live_connection(void **state)
     peer_cert_unref(peer);
 }
 
+/* A root that is renewed keeps its name and its key; the way by the old one is found first. */
+static void a_root_that_ends_ends_nobody_whom_its_renewal_vouches_for(void **state)
+{
+    enum { MINUTE_MS = 60 * 1000 };
+    static const struct cert_rules STRICT = {0};
+    const struct world *world = *state;
+    struct cert_built *old = cert_builder_make(
+        NULL, &(struct cert_spec){.common_name = "renewed",
+                                  .is_ca = true,
+                                  .not_after_ms = world->now_ms + 10 * MINUTE_MS});
+    struct cert_built *new =
+        cert_builder_renew(old, &(struct cert_spec){.common_name = "renewed", .is_ca = true});
+    struct cert_built *leaf = cert_builder_leaf(new, ID);
+    char roots[8192];
+    snprintf(roots, sizeof(roots), "%s%s", cert_builder_pem(old), cert_builder_pem(new));
+    struct trust_bundle *both = trust_bundle_new_pem("td", roots, strlen(roots), NULL);
+    const char *old_pem = cert_builder_pem(old);
+    struct trust_bundle *former = trust_bundle_new_pem("td", old_pem, strlen(old_pem), NULL);
+    const struct trust trust = {.bundles = &both, .num_bundles = 1};
+    const struct trust former_trust = {.bundles = &former, .num_bundles = 1};
+    struct peer_cert_der der;
+    der.bytes = cert_builder_der(leaf, &der.len);
+    const struct peer_cert_check check = {
+        .chain = &der, .num_certs = 1, .trust = &former_trust, .now_ms = world->now_ms};
+    enum reason reason;
+    struct err err;
+    struct peer_cert *peer = peer_cert_verify(&check, &reason, &err);
+    assert_non_null(peer);
+
+    int64_t later_ms = world->now_ms + 20 * MINUTE_MS; /* the old root has ended, the leaf not */
+    assert_int_equal(peer_cert_recheck(peer, &trust, &STRICT, later_ms, 0, &err), REASON_DONE);
+    assert_int_equal(peer_cert_recheck(peer, &former_trust, &STRICT, later_ms, 0, &err),
+                     REASON_CERT_EXPIRED);
+    assert_non_null(strstr(err.message, "while connected"));
+    later_ms = world->now_ms + 2 * HOUR_MS;
+    assert_int_equal(peer_cert_recheck(peer, &trust, &STRICT, later_ms, 0, &err),
+                     REASON_CERT_EXPIRED);
+    peer_cert_unref(peer);
+    trust_bundle_unref(both);
+    trust_bundle_unref(former);
+    cert_builder_free(leaf);
+    cert_builder_free(new);
+    cert_builder_free(old);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +415,7 @@ int main(void)
         cmocka_unit_test(what_is_not_a_complete_list_is_named_and_refused),
         cmocka_unit_test(a_verified_peer_is_judged_again_by_what_is_trusted_now),
         cmocka_unit_test(a_list_that_expires_ends_no_live_connection),
+        cmocka_unit_test(a_root_that_ends_ends_nobody_whom_its_renewal_vouches_for),
     };
     return cmocka_run_group_tests(tests, make_world, free_world);
 }
