@@ -166,12 +166,24 @@ static void on_hook_ended(struct action *action, int status)
     fail(action, &err);
 }
 
+static bool has_ended(pid_t child)
+{
+    siginfo_t info = {0};
+    return waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info.si_pid == child;
+}
+
 static void on_child(void *owner, int signum)
 {
     (void)signum;
     struct action *action = owner;
     int status;
-    if (action->child == 0 || waitpid(action->child, &status, WNOHANG) != action->child)
+    if (action->child == 0 || !has_ended(action->child))
+        return;
+    /* What it has left behind in its group; until it is waited for, its number is nobody else's. */
+    if (action->timed_out)
+        kill(-action->child, SIGKILL);
+    if (waitpid(action->child, &status, WNOHANG) != action->child)
         return;
     action->child = 0;
     net_timer_stop(action->timer);

@@ -12,6 +12,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -234,6 +235,30 @@ static void a_change_while_a_hook_runs_runs_it_once_more(void **state)
     expect_content(stage, "out", "run\nrun\n");
 }
 
+/* What the hook has left in the background is adopted by this process, which sees how it ends. */
+static void a_hook_in_time_out_takes_its_whole_group_with_it(void **state)
+{
+    struct stage *stage = *state;
+    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+    open_hook(stage,
+              "(trap \"\" TERM; exec sleep 20) & echo $! > \"$1/pid.new\"; "
+              "mv \"$1/pid.new\" \"$1/pid\"; wait",
+              2000);
+    action_start(stage->action, NO_ENV);
+    run_until(stage, 1);
+    assert_int_equal(stage->err.kind, ERR_TIMEOUT);
+    char path[96];
+    int pid = 0, status;
+    snprintf(path, sizeof(path), "%s/pid", stage->folder);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%d", &pid), 1);
+    fclose(file);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0);
+}
+
 static void freeing_ends_a_hook_that_runs(void **state)
 {
     struct stage *stage = *state;
@@ -340,6 +365,7 @@ int main(void)
         TEST(a_hook_that_a_signal_ends_is_named),
         TEST(a_hook_that_does_not_end_is_ended_with_all_its_children),
         TEST(a_change_while_a_hook_runs_runs_it_once_more),
+        TEST(a_hook_in_time_out_takes_its_whole_group_with_it),
         TEST(freeing_ends_a_hook_that_runs),
         TEST(a_signal_goes_to_whom_the_pid_file_names),
         TEST(a_pid_file_that_names_nobody_is_named),
