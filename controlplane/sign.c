@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "ca_issuer.h"
@@ -49,30 +47,12 @@ static int read_request(const char *path, struct buf *out, struct err *err)
 
 /* ------------------------------------------------------------------------------- the certificate -- */
 
-static int write_to_file(const char *path, const struct buf *pem, struct err *err)
+static int write_out(const char *path, const struct buf *pem, struct err *err)
 {
     /* There is no secret in it. */
     static const struct private_file_rights RIGHTS = {.mode = 0644};
-    const char *slash = strrchr(path, '/');
-    const char *name = slash == NULL ? path : slash + 1;
-    if (name[0] == '\0' || name[0] == '.')
-        return err_set(err, ERR_INVALID, "%s: a file's name is expected, without a dot in front",
-                       path);
-    char *folder = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path) + 1);
-    if (folder == NULL)
-        return err_set(err, ERR_NOMEM, "out of memory");
-    struct private_dir *dir = private_file_open_dir(folder, false, err);
-    int result =
-        dir == NULL ? -1 : private_file_write(dir, name, &RIGHTS, buf_head(pem), buf_len(pem), err);
-    private_file_close_dir(dir);
-    free(folder);
-    return result;
-}
-
-static int write_out(const char *path, const struct buf *pem, struct err *err)
-{
     if (path[0] != '\0')
-        return write_to_file(path, pem, err);
+        return private_file_write_path(path, &RIGHTS, buf_head(pem), buf_len(pem), err);
     bool written =
         fwrite(buf_head(pem), 1, buf_len(pem), stdout) == buf_len(pem) && fflush(stdout) == 0;
     return written ? 0 : err_set_sys(err, errno, "standard output");

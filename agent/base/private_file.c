@@ -183,6 +183,25 @@ int private_file_write(struct private_dir *dir, const char *name,
     return 0;
 }
 
+int private_file_write_path(const char *path, const struct private_file_rights *rights,
+                            const void *bytes, size_t len, struct err *err)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash == NULL ? path : slash + 1;
+    if (name[0] == '\0' || name[0] == '.')
+        return err_set(err, ERR_INVALID,
+                       "%s: the name of a file is expected, without a dot in front", path);
+    size_t folder_len = slash == NULL ? 0 : (size_t)(slash - path);
+    char *folder = slash == NULL ? strdup(".") : strndup(path, folder_len == 0 ? 1 : folder_len);
+    if (folder == NULL)
+        return err_set(err, ERR_NOMEM, "out of memory");
+    struct private_dir *dir = private_file_open_dir(folder, false, err);
+    int result = dir == NULL ? -1 : private_file_write(dir, name, rights, bytes, len, err);
+    private_file_close_dir(dir);
+    free(folder);
+    return result;
+}
+
 int private_file_remove(struct private_dir *dir, const char *name, struct err *err)
 {
     check_name(name);

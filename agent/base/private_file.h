@@ -52,6 +52,14 @@ int private_file_write(struct private_dir *dir, const char *name,
                        struct err *err);
 
 /*
+ * The same by its path, whose directory is opened as by private_file_open_dir: for one file that
+ * somebody asked for. -1: *err as of both; ERR_INVALID when the path does not end with a name, or
+ * the name begins with a dot.
+ */
+int private_file_write_path(const char *path, const struct private_file_rights *rights,
+                            const void *bytes, size_t len, struct err *err);
+
+/*
  * Reads a file of the directory, of at most `max` bytes; it has to be a regular file with one name,
  * owned by this user, with no rights for group and others. The caller gives the result to
  * private_file_free. NULL: *err is ERR_NOT_FOUND, ERR_DENIED (owner, mode), ERR_INVALID (not a file),

@@ -210,6 +210,24 @@ static void what_an_interrupted_write_left_does_not_stop_the_next(void **state)
     assert_int_equal(access(in(place, ".a.new"), F_OK), -1);
 }
 
+static void a_file_is_written_by_its_path_as_in_its_directory(void **state)
+{
+    static const struct private_file_rights RIGHTS = {.mode = 0600};
+    struct place *place = *state;
+    struct err err = {0};
+    char path[256];
+    snprintf(path, sizeof(path), "%s/by-path", place->path);
+    assert_int_equal(private_file_write_path(path, &RIGHTS, "text", 4, &err), 0);
+    expect_read(place, "by-path", "text");
+    snprintf(path, sizeof(path), "%s/.hidden", place->path);
+    assert_int_equal(private_file_write_path(path, &RIGHTS, "text", 4, &err), -1);
+    assert_int_equal(err.kind, ERR_INVALID);
+    snprintf(path, sizeof(path), "%s/", place->path);
+    assert_int_equal(private_file_write_path(path, &RIGHTS, "text", 4, &err), -1);
+    assert_int_equal(private_file_write_path("/tmp/open-to-all", &RIGHTS, "text", 4, &err), -1);
+    assert_int_equal(err.kind, ERR_DENIED);
+}
+
 static void a_link_is_replaced_and_not_followed(void **state)
 {
     struct place *place = *state;
@@ -284,6 +302,7 @@ int main(void)
         TEST(what_is_written_is_read),
         TEST(rights_are_as_asked_for_whatever_the_umask),
         TEST(what_an_interrupted_write_left_does_not_stop_the_next),
+        TEST(a_file_is_written_by_its_path_as_in_its_directory),
         TEST(a_link_is_replaced_and_not_followed),
         TEST(a_write_that_fails_leaves_the_former_file),
         TEST(files_that_others_could_have_changed_are_not_read),
