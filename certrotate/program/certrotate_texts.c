@@ -1,6 +1,7 @@
 #include "certrotate_texts.h"
 
 #include "certrotate.h"
+#include "export.h"
 #include "inspect.h"
 
 struct exit_text {
@@ -28,6 +29,15 @@ static const struct exit_text inspect_exits[] = {
     {INSPECT_UNREACHABLE, "the address does not answer, or not with TLS"},
 };
 
+static const struct exit_text export_exits[] = {
+    {EXPORT_DONE, "written"},
+    {EXPORT_FAILED, "could not be done"},
+    {EXPORT_USAGE, "the options are wrong"},
+    {EXPORT_BAD_INPUT, "the key does not belong to the certificate, or the password will not do"},
+    {EXPORT_NOT_READ, "a file could not be read, or there is no password"},
+    {EXPORT_NOT_WRITTEN, "the file could not be written"},
+};
+
 #define NUM(array) (sizeof(array) / sizeof((array)[0]))
 
 static int add_help_exits(struct buf *out, const struct exit_text *texts, size_t num)
@@ -45,8 +55,8 @@ int certrotate_texts_help(struct buf *out)
     return options_help(&certrotate_config_table, out) < 0 ||
                    add_help_exits(out, exits, NUM(exits)) < 0
                ? -1
-               : buf_append_str(out,
-                                "\nremora-certrotate inspect --help: a look at certificates\n");
+               : buf_append_str(out, "\nremora-certrotate inspect --help: a look at certificates\n"
+                                     "remora-certrotate export --help: a file for browsers\n");
 }
 
 int certrotate_texts_inspect_help(struct buf *out)
@@ -54,6 +64,13 @@ int certrotate_texts_inspect_help(struct buf *out)
     return options_help(&inspect_config_table, out) < 0
                ? -1
                : add_help_exits(out, inspect_exits, NUM(inspect_exits));
+}
+
+int certrotate_texts_export_help(struct buf *out)
+{
+    return options_help(&export_config_table, out) < 0
+               ? -1
+               : add_help_exits(out, export_exits, NUM(export_exits));
 }
 
 int certrotate_texts_markdown(struct buf *out)
@@ -65,7 +82,9 @@ int certrotate_texts_markdown(struct buf *out)
         if (buf_printf(out, "| %d | %s |\n", exits[i].code, exits[i].text) < 0)
             return -1;
     if (buf_append_str(out, "\n## A look at certificates\n\n```\n") < 0 ||
-        certrotate_texts_inspect_help(out) < 0)
+        certrotate_texts_inspect_help(out) < 0 ||
+        buf_append_str(out, "```\n\n## A file for browsers\n\n```\n") < 0 ||
+        certrotate_texts_export_help(out) < 0)
         return -1;
     return buf_append_str(out, "```\n");
 }

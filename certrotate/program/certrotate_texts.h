@@ -7,6 +7,7 @@
 /* All append; 0, or -1 when out of memory. */
 int certrotate_texts_help(struct buf *out);
 int certrotate_texts_inspect_help(struct buf *out);
+int certrotate_texts_export_help(struct buf *out);
 int certrotate_texts_markdown(struct buf *out);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * remora-certrotate: certificates for programs that do their own TLS, and a look at certificates
- * with the mesh's eyes. argv and configuration, then one of the two.
+ * remora-certrotate: certificates for programs that do their own TLS, a look at certificates with
+ * the mesh's eyes, and browsers' files. argv and configuration, then one of the three.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +10,7 @@
 
 #include "certrotate.h"
 #include "certrotate_texts.h"
+#include "export.h"
 #include "inspect.h"
 
 static int print_and_free(struct buf *text, int rc)
@@ -89,9 +90,33 @@ static int inspect(int argc, char *const *argv)
     return written == CERTROTATE_DONE ? status : INSPECT_FAILED;
 }
 
+static int export(int argc, char *const *argv)
+{
+    struct export_config config;
+    struct buf text = {0};
+    struct err err;
+    struct options *options = export_config_load(&config, argc, argv, &err);
+    if (options == NULL)
+        return fail(EXPORT_USAGE, &err);
+    /* Key and password are in this process's memory; they belong in no core file. */
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+    int status = EXPORT_DONE;
+    if (config.help)
+        status = certrotate_texts_export_help(&text) < 0 ? EXPORT_FAILED : EXPORT_DONE;
+    else
+        status = export_run(&config, &text, &err);
+    options_free(options);
+    int written = print_and_free(&text, 0);
+    if (status != EXPORT_DONE)
+        return fail(status, &err);
+    return written == CERTROTATE_DONE ? EXPORT_DONE : EXPORT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "inspect") == 0)
         return inspect(argc - 1, argv + 1);
+    if (argc > 1 && strcmp(argv[1], "export") == 0)
+        return export(argc - 1, argv + 1);
     return rotate(argc, argv);
 }
