@@ -10,6 +10,7 @@
 #include "log.h"
 #include "memory.h"
 #include "net_loop.h"
+#include "port_contexts.h"
 #include "proxy_config.h"
 #include "readiness.h"
 #include "telemetry_hub.h"
@@ -35,6 +36,7 @@ struct agent {
     size_t running; /* the condition that is pending before and after */
     struct workers *workers;
     struct certificates *certificates;
+    struct port_contexts *ports;
     struct discovery *discovery;
     struct admin *admin;
     struct net_signal *signals[NUM_SIGNALS];
@@ -47,7 +49,16 @@ struct agent {
 static void on_context(void *owner, struct tls_context *context)
 {
     struct agent *agent = owner;
+    /* First the ports: when trust changes, their peers are judged again by what is there then. */
+    port_contexts_set_identity(agent->ports,
+                               context == NULL ? NULL : tls_context_identity(context));
     workers_publish_tls(agent->workers, context);
+}
+
+static void on_ports(void *owner, struct port_table *table)
+{
+    struct agent *agent = owner;
+    workers_publish_ports(agent->workers, table);
 }
 
 static void on_snapshot(void *owner, struct mesh_snapshot *snapshot)
@@ -99,6 +110,15 @@ static int start_control(struct agent *agent, struct err *err)
     agent->io = tls_io_new(agent->loop);
     if (agent->io == NULL)
         return err_set(err, ERR_NOMEM, "out of memory");
+    const struct port_contexts_options ports = {
+        .path = agent->config->ports_file,
+        .readiness = &agent->readiness,
+        .on_table = on_ports,
+        .owner = agent,
+    };
+    agent->ports = port_contexts_new(agent->loop, &ports, err);
+    if (agent->ports == NULL)
+        return -1;
     const struct certificates_options certificates = {
         .config = agent->config,
         .readiness = &agent->readiness,
@@ -181,6 +201,7 @@ static int start(struct agent *agent, struct err *err)
     if (agent->workers == NULL || start_control(agent, err) < 0 || start_admin(agent, err) < 0 ||
         start_signals(agent, err) < 0 || start_trimming(agent, err) < 0)
         return -1;
+    port_contexts_start(agent->ports);
     certificates_start(agent->certificates);
     if (workers_start(agent->workers, err) < 0)
         return -1;
@@ -232,8 +253,9 @@ static void on_signal(void *owner, int signum)
 {
     struct agent *agent = owner;
     if (signum == SIGHUP) {
-        LOG_INFO("agent", "reloading certificate and discovery", LOG_S("signal", "HUP"));
+        LOG_INFO("agent", "reloading certificate, ports and discovery", LOG_S("signal", "HUP"));
         certificates_reload(agent->certificates);
+        port_contexts_reload(agent->ports);
         discovery_reload(agent->discovery);
     } else if (!agent->draining) {
         start_drain(agent, signum);
@@ -258,6 +280,7 @@ static void end(struct agent *agent)
     admin_free(agent->admin);
     discovery_free(agent->discovery);
     certificates_free(agent->certificates);
+    port_contexts_free(agent->ports);
     tls_io_free(agent->io);
     workers_free(agent->workers);
     telemetry_hub_free(agent->telemetry, FLUSH_MS);

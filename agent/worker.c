@@ -21,7 +21,8 @@ enum {
 struct mailbox {
     struct mesh_snapshot *mesh; /* a reference; NULL: nothing new */
     bool has_tls;
-    struct tls_context *tls; /* a reference, or NULL for none valid */
+    struct tls_context *tls;  /* a reference, or NULL for none valid */
+    struct port_table *ports; /* a reference; NULL: nothing new */
     bool start_drain;
     uint64_t drain_deadline_ms;
     bool end_drain;
@@ -45,6 +46,7 @@ static void mailbox_done(struct mailbox *mailbox)
 {
     mesh_snapshot_unref(mailbox->mesh);
     tls_context_unref(mailbox->tls);
+    port_table_unref(mailbox->ports);
 }
 
 /* ----------------------------------------------------------------------- on the worker's thread -- */
@@ -59,6 +61,8 @@ static void apply(struct worker *worker, const struct mailbox *mailbox)
 {
     if (mailbox->mesh != NULL)
         proxy_set_mesh(worker->proxy, mailbox->mesh);
+    if (mailbox->ports != NULL)
+        proxy_set_ports(worker->proxy, mailbox->ports);
     if (mailbox->has_tls)
         proxy_set_tls(worker->proxy, mailbox->tls);
     if (mailbox->start_drain)
@@ -161,6 +165,16 @@ void worker_publish_tls(struct worker *worker, struct tls_context *context)
     worker->mailbox.tls = context == NULL ? NULL : tls_context_ref(context);
     pthread_mutex_unlock(&worker->lock);
     tls_context_unref(unread);
+    net_wake_send(worker->wake);
+}
+
+void worker_publish_ports(struct worker *worker, struct port_table *table)
+{
+    pthread_mutex_lock(&worker->lock);
+    struct port_table *unread = worker->mailbox.ports;
+    worker->mailbox.ports = port_table_ref(table);
+    pthread_mutex_unlock(&worker->lock);
+    port_table_unref(unread);
     net_wake_send(worker->wake);
 }
 

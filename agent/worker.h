@@ -37,6 +37,7 @@ int worker_start(struct worker *worker, struct err *err);
 /* The following are for the control thread. What is published takes a reference of its own; of
  * several before the worker looks the last counts. */
 void worker_publish_mesh(struct worker *worker, struct mesh_snapshot *snapshot);
+void worker_publish_ports(struct worker *worker, struct port_table *table);
 void worker_publish_tls(struct worker *worker, struct tls_context *context); /* NULL: none valid */
 void worker_start_drain(struct worker *worker, uint64_t deadline_ms);
 void worker_end_drain(struct worker *worker);

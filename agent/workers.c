@@ -109,6 +109,12 @@ void workers_publish_tls(struct workers *workers, struct tls_context *context)
         worker_publish_tls(workers->items[i], context);
 }
 
+void workers_publish_ports(struct workers *workers, struct port_table *table)
+{
+    for (size_t i = 0; i < workers->num; i++)
+        worker_publish_ports(workers->items[i], table);
+}
+
 void workers_start_drain(struct workers *workers, uint64_t deadline_ms)
 {
     atomic_store(&workers->num_draining, (unsigned)workers->num);

@@ -7,6 +7,7 @@
 #include "err.h"
 #include "mesh_snapshot.h"
 #include "net_loop.h"
+#include "port_table.h"
 #include "telemetry_hub.h"
 #include "tls_context.h"
 
@@ -31,6 +32,7 @@ struct workers *workers_new(struct net_loop *control_loop, const struct agent_co
 int workers_start(struct workers *workers, struct err *err);
 
 void workers_publish_mesh(struct workers *workers, struct mesh_snapshot *snapshot);
+void workers_publish_ports(struct workers *workers, struct port_table *table);
 void workers_publish_tls(struct workers *workers, struct tls_context *context);
 
 /* Once; `on_drained` follows. */

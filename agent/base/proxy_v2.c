@@ -7,6 +7,14 @@ enum {
     UNSPECIFIED = 0x00, /* family and transport: unknown to the receiver, who uses what it sees */
     TCP_OVER_IPV4 = 0x11,
     TCP_OVER_IPV6 = 0x21,
+
+    /* Of PP2_TYPE_SSL: flags, then sub-types. */
+    CLIENT_SSL = 0x01,
+    CLIENT_CERT_CONN = 0x02, /* in this connection */
+    CLIENT_CERT_SESS = 0x04, /* in this session */
+    SSL_VERSION = 0x21,
+    SSL_CN = 0x22,
+    SSL_CIPHER = 0x23,
 };
 
 static const uint8_t signature[12] = {0x0D, 0x0A, 0x0D, 0x0A, 0x00, 0x0D,
@@ -57,13 +65,41 @@ static uint8_t *put_addresses(uint8_t *at, const struct proxy_v2 *header, uint8_
     return put_u16(put_u16(at, header->source.port), header->destination.port);
 }
 
-static uint8_t *put_identity(uint8_t *at, const char *identity)
+/* A type, a length and the text; nothing for a text that there is not, or that is too long. */
+static uint8_t *put_text(uint8_t *at, uint8_t type, const char *text, size_t max)
 {
-    size_t len = identity == NULL ? 0 : strnlen(identity, PROXY_V2_IDENTITY_MAX + 1);
-    if (len == 0 || len > PROXY_V2_IDENTITY_MAX)
+    size_t len = text == NULL ? 0 : strnlen(text, max + 1);
+    if (len == 0 || len > max)
         return at;
-    *at++ = PROXY_V2_TLV_IDENTITY;
-    return put_bytes(put_u16(at, len), identity, len);
+    *at++ = type;
+    return put_bytes(put_u16(at, len), text, len);
+}
+
+static uint8_t *put_tls(uint8_t *at, const struct proxy_v2_tls *tls)
+{
+    static const uint8_t verified[4] = {0, 0, 0, 0};
+    *at++ = PROXY_V2_TLV_SSL;
+    uint8_t *len_at = at;
+    uint8_t *body = at + 2;
+    at = body;
+    *at++ = tls->has_client_cert ? CLIENT_SSL | CLIENT_CERT_CONN | CLIENT_CERT_SESS : CLIENT_SSL;
+    at = put_bytes(at, verified, sizeof(verified));
+    at = put_text(at, SSL_VERSION, tls->version, PROXY_V2_TEXT_MAX);
+    at = put_text(at, SSL_CN, tls->common_name, PROXY_V2_TEXT_MAX);
+    at = put_text(at, SSL_CIPHER, tls->cipher, PROXY_V2_TEXT_MAX);
+    put_u16(len_at, (size_t)(at - body));
+    return at;
+}
+
+static uint8_t *put_attributes(uint8_t *at, const struct proxy_v2 *header)
+{
+    const struct proxy_v2_tls *tls = header->tls;
+    at = put_text(at, PROXY_V2_TLV_AUTHORITY, header->authority, PROXY_V2_TEXT_MAX);
+    if (tls != NULL) {
+        at = put_text(at, PROXY_V2_TLV_ALPN, tls->alpn, PROXY_V2_TEXT_MAX);
+        at = put_tls(at, tls);
+    }
+    return put_text(at, PROXY_V2_TLV_IDENTITY, header->identity, PROXY_V2_IDENTITY_MAX);
 }
 
 size_t proxy_v2_write(const struct proxy_v2 *header, uint8_t *out)
@@ -75,7 +111,7 @@ size_t proxy_v2_write(const struct proxy_v2 *header, uint8_t *out)
     uint8_t *len_at = at;
     uint8_t *body = at + 2;
     at = put_addresses(body, header, family);
-    at = put_identity(at, header->identity);
+    at = put_attributes(at, header);
     put_u16(len_at, (size_t)(at - body));
     return (size_t)(at - out);
 }

@@ -31,6 +31,13 @@ enum reason_severity { REASON_OK, REASON_QUIET, REASON_REFUSED, REASON_FAULT };
     X(UNKNOWN_DESTINATION, "NR", REFUSED,                                                          \
       "discovery knows no workload or service at this address")                                    \
     X(UNKNOWN_LOCAL_WORKLOAD, "NR", REFUSED, "discovery does not know this pod yet")               \
+    X(PORTS_UNKNOWN, "NR", REFUSED,                                                                \
+      "the ports-file could not be loaded yet, so what ports take and what destinations need is "  \
+      "not known")                                                                                 \
+    X(TLS_EXPECTED, "DENY", REFUSED,                                                               \
+      "the port takes TLS only, and the client speaks something else")                             \
+    X(PORT_CHANGED, "DENY", REFUSED,                                                               \
+      "the ports-file has changed, and the port takes no such connections any more")               \
     X(DISCOVERY_TIMEOUT, "NR", REFUSED,                                                            \
       "the control plane did not say in time what is at the destination; is it reachable, does "   \
       "it "                                                                                        \

@@ -49,6 +49,7 @@ struct agent_config {
     /* policy */
     enum agent_inbound_mode inbound_mode;
     enum agent_outbound_policy outbound_policy;
+    const char *ports_file; /* "": none */
 
     /* discovery */
     const char *local_file;  /* "": the control plane is asked */

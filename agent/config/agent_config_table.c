@@ -191,6 +191,16 @@ static const struct option_spec specs[] = {
      .help = "What happens to connections to addresses that discovery does "
              "not know: passed through in clear, or refused."},
 
+    {.name = "ports-file",
+     .type = OPTION_PATH,
+     FIELD(ports_file),
+     .default_value = "",
+     .section = POLICY,
+     .help = "YAML file that says what ports of the application take at their own door (the mesh's "
+             "mutual TLS, mutual TLS by rules of the port, the application's own TLS, plaintext), "
+             "and to which destinations mutual TLS is originated; see PORTS.md. Read anew whenever "
+             "it, or a file that it names, changes. Ports without an entry: inbound-mode."},
+
     {.name = "local-file",
      .type = OPTION_PATH,
      FIELD(local_file),

@@ -15,7 +15,9 @@
 struct mesh_peer {
     const char *
         principal; /* SPIFFE ID without its scheme, "td/ns/x/sa/y"; whatever the form of its path */
-    const char *trust_domain;
+    const char *
+        trust_domain; /* NULL: it has no SPIFFE ID, and the principal is of another kind ("dns:", "email:", "cn:"), which only
+                                 patterns match that begin with the same; the rest is NULL then, too */
     /* When the peer is of our own trust domain, by whatever name: its name and its aliases. A
      * policy's pattern of principals matches when it matches under any of them. Else NULL and 0. */
     const char *own_trust_domain;

@@ -46,6 +46,23 @@ static bool matches_under(const struct mesh_pattern_list *list, const struct mes
 }
 
 /*
+ * A principal that is no SPIFFE ID ("dns:...", "cn:...") is matched only by patterns that name its kind, and by "any": an ending that is
+ * meant for the path of a SPIFFE ID, or an empty beginning, must not be met by what somebody has had written into a common name.
+ */
+static bool any_pattern_of_kind(const struct mesh_pattern_list *list, const char *principal)
+{
+    size_t kind_len = strcspn(principal, ":") + 1;
+    for (size_t i = 0; i < list->num; i++) {
+        const struct mesh_pattern *pattern = &list->values[i];
+        bool names_kind = (pattern->kind == MESH_EXACT || pattern->kind == MESH_PREFIX) &&
+                          strncmp(pattern->text, principal, kind_len) == 0;
+        if ((names_kind || pattern->kind == MESH_PRESENCE) && pattern_matches(pattern, principal))
+            return true;
+    }
+    return false;
+}
+
+/*
  * Some of the patterns match the principal, with the trust domain that the certificate claims or any
  * other name of it.
  */
@@ -53,6 +70,8 @@ static bool any_principal(const struct mesh_pattern_list *list, const struct mes
 {
     if (peer == NULL || peer->principal == NULL || list->num == 0)
         return false;
+    if (peer->trust_domain == NULL)
+        return any_pattern_of_kind(list, peer->principal);
     if (any_pattern(list, peer->principal))
         return true;
     if (peer->num_aliases == 0)

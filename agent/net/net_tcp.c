@@ -229,12 +229,15 @@ static void tcp_read_stop(struct stream *stream)
 
 int net_tcp_unread(struct net_tcp *tcp, const uint8_t *bytes, size_t len)
 {
-    assert(!tcp->closed && !tcp->reading && tcp->unread == NULL && len > 0);
+    assert(!tcp->closed && !tcp->reading && tcp->unread == NULL);
+    if (len == 0 && !tcp->eof_seen)
+        return 0;
     tcp->unread = malloc(sizeof(*tcp->unread) + len);
     if (tcp->unread == NULL)
         return -1;
     *tcp->unread = (struct net_unread){.again = {.run = on_again, .owner = tcp}, .len = len};
-    memcpy(tcp->unread->bytes, bytes, len);
+    if (len > 0)
+        memcpy(tcp->unread->bytes, bytes, len);
     return 0;
 }
 

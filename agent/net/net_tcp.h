@@ -54,8 +54,8 @@ int net_tcp_original_destination(const struct net_tcp *tcp, struct addr *out, st
 void net_tcp_set_read_size(struct net_tcp *tcp, size_t len);
 
 /*
- * Puts back bytes that were read, `len` > 0 of them, copied: they are the next that on_read brings, once reading is started again, before
- * what comes after them, and before on_eof, which comes again if it has come. Once in a connection's life; reading is stopped (asserted
+ * Puts back bytes that were read, copied: they are the next that on_read brings, once reading is started again, before what comes after
+ * them, and before on_eof, which comes again if it has come (also when `len` is 0). Once in a connection's life; reading is stopped (asserted
  * both). What was looked at thus goes to whom it is for as if nobody had. 0, or -1 when out of memory: the bytes are lost, so the
  * connection is of no more use.
  */

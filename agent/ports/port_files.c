@@ -82,7 +82,7 @@ static int read_file(struct port_file *file, char *scratch, struct err *err)
     return 0;
 }
 
-static int read_all(struct port_files *files, struct err *err)
+int port_files_read(struct port_files *files, struct err *err)
 {
     char *scratch = malloc(PORT_FILES_BYTES_MAX);
     int rc = 0;
@@ -95,7 +95,7 @@ static int read_all(struct port_files *files, struct err *err)
     return rc;
 }
 
-struct port_files *port_files_read(struct ports_config *config, struct err *err)
+struct port_files *port_files_new(struct ports_config *config, struct err *err)
 {
     struct port_files *files = calloc(1, sizeof(*files));
     if (files == NULL) {
@@ -109,15 +109,11 @@ struct port_files *port_files_read(struct ports_config *config, struct err *err)
     files->list = calloc(files->capacity + 1, sizeof(*files->list));
     if (files->list == NULL) {
         err_set(err, ERR_NOMEM, "out of memory");
-        goto fail;
+        port_files_unref(files);
+        return NULL;
     }
     for_each_file(files, false);
-    if (read_all(files, err) < 0)
-        goto fail;
     return files;
-fail:
-    port_files_unref(files);
-    return NULL;
 }
 
 struct port_files *port_files_ref(struct port_files *files)

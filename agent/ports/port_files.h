@@ -16,11 +16,11 @@ enum {
 
 struct port_files;
 
-/*
- * Reads what the configuration names, each file once. Takes `config`, on success and on failure. NULL: *err names the file (ERR_SYSTEM,
- * ERR_LIMIT, ERR_NOMEM).
- */
-struct port_files *port_files_read(struct ports_config *config, struct err *err);
+/* Which files there are; none is read yet. Takes `config`, on success and on failure. NULL: *err is ERR_NOMEM. */
+struct port_files *port_files_new(struct ports_config *config, struct err *err);
+
+/* Reads each file, once in the object's life. 0, or -1 with *err that names the file (ERR_NOT_FOUND, ERR_SYSTEM, ERR_LIMIT, ERR_NOMEM). */
+int port_files_read(struct port_files *files, struct err *err);
 
 struct port_files *port_files_ref(struct port_files *files); /* returns `files` */
 void port_files_unref(struct port_files *files);             /* NULL is ignored */

@@ -5,10 +5,16 @@
 #include "port_files.h"
 #include "refcount.h"
 
+/* What contexts are made of. */
+struct material {
+    const struct port_files *files;
+    struct identity *identity; /* NULL: there has never been one */
+    bool is_valid;
+};
+
 struct port_table {
     struct refcount refs;
     struct port_files *files;
-    uint64_t generation;
     struct tls_context *istio;
     struct port_entry *entries; /* by port, ascending */
     size_t num_entries;
@@ -29,15 +35,15 @@ static struct tls_context_cert certificate_of(const struct port_files *files,
 
 /* ---------------------------------------------------------------------------------- ports -- */
 
-static struct tls_context *make_server(const struct port_files *files,
-                                       const struct ports_port *port, struct identity *identity,
-                                       struct err *err)
+static struct tls_context *make_server(const struct material *material,
+                                       const struct ports_port *port, struct err *err)
 {
+    const struct port_files *files = material->files;
     struct tls_context_cert certs[PORTS_CERTIFICATES_MAX];
     for (size_t i = 0; i < port->num_certificates; i++)
         certs[i] = certificate_of(files, &port->certificates[i]);
     const struct tls_app_server server = {
-        .identity = identity,
+        .identity = material->identity,
         .certs = certs,
         .num_certs = port->num_certificates,
         .client_roots = port_files_get(files, port->client_ca_file),
@@ -53,22 +59,22 @@ static struct tls_context *make_server(const struct port_files *files,
     return tls_context_new_app_server(&server, err);
 }
 
-static bool needs_identity(const struct ports_port *port)
+static bool can_make(const struct material *material, bool needs_valid)
 {
-    return port->num_certificates == 0 || port->client_ca_file == NULL;
+    return material->identity != NULL && (material->is_valid || !needs_valid);
 }
 
-static int make_entry(struct port_entry *entry, const struct port_files *files,
-                      const struct ports_port *port, struct identity *identity, struct err *err)
+static int make_entry(struct port_entry *entry, const struct material *material,
+                      const struct ports_port *port, struct err *err)
 {
     entry->config = port;
-    if (port->mode != PORTS_MTLS || (identity == NULL && needs_identity(port)))
+    if (port->mode != PORTS_MTLS || !can_make(material, port->num_certificates == 0))
         return 0;
-    entry->tls = make_server(files, port, identity, err);
+    entry->tls = make_server(material, port, err);
     return entry->tls != NULL ? 0 : err_prefix(err, "port %u", port->port);
 }
 
-static int make_entries(struct port_table *table, struct identity *identity, struct err *err)
+static int make_entries(struct port_table *table, const struct material *material, struct err *err)
 {
     size_t num;
     const struct ports_port *ports = ports_config_ports(port_files_config(table->files), &num);
@@ -77,19 +83,19 @@ static int make_entries(struct port_table *table, struct identity *identity, str
         return err_set(err, ERR_NOMEM, "out of memory");
     table->num_entries = num;
     for (size_t i = 0; i < num; i++)
-        if (make_entry(&table->entries[i], table->files, &ports[i], identity, err) < 0)
+        if (make_entry(&table->entries[i], material, &ports[i], err) < 0)
             return -1;
     return 0;
 }
 
 /* --------------------------------------------------------------------------- destinations -- */
 
-static struct tls_context *make_origin(const struct port_files *files,
-                                       const struct ports_destination *destination,
-                                       struct identity *identity, struct err *err)
+static struct tls_context *make_origin(const struct material *material,
+                                       const struct ports_destination *destination, struct err *err)
 {
+    const struct port_files *files = material->files;
     const struct tls_origin origin = {
-        .identity = identity,
+        .identity = material->identity,
         .cert = certificate_of(files, &destination->certificate),
         .spiffe_ids = destination->spiffe_ids,
         .num_spiffe_ids = destination->num_spiffe_ids,
@@ -105,19 +111,18 @@ static struct tls_context *make_origin(const struct port_files *files,
     return tls_context_new_origin(&origin, err);
 }
 
-static int make_destination(struct port_destination *made, const struct port_files *files,
-                            const struct ports_destination *destination, struct identity *identity,
-                            struct err *err)
+static int make_destination(struct port_destination *made, const struct material *material,
+                            const struct ports_destination *destination, struct err *err)
 {
     made->config = destination;
-    bool needs_one = destination->certificate.cert_file == NULL || destination->server_name == NULL;
-    if (identity == NULL && needs_one)
+    if (!can_make(material, destination->certificate.cert_file == NULL))
         return 0;
-    made->tls = make_origin(files, destination, identity, err);
+    made->tls = make_origin(material, destination, err);
     return made->tls != NULL ? 0 : -1;
 }
 
-static int make_destinations(struct port_table *table, struct identity *identity, struct err *err)
+static int make_destinations(struct port_table *table, const struct material *material,
+                             struct err *err)
 {
     size_t num;
     const struct ports_destination *all =
@@ -127,7 +132,7 @@ static int make_destinations(struct port_table *table, struct identity *identity
         return err_set(err, ERR_NOMEM, "out of memory");
     table->num_destinations = num;
     for (size_t i = 0; i < num; i++)
-        if (make_destination(&table->destinations[i], table->files, &all[i], identity, err) < 0)
+        if (make_destination(&table->destinations[i], material, &all[i], err) < 0)
             return err_prefix(err, "destinations[%zu]", i);
     return 0;
 }
@@ -135,8 +140,9 @@ static int make_destinations(struct port_table *table, struct identity *identity
 /* ---------------------------------------------------------------------------------- table -- */
 
 struct port_table *port_table_new(struct port_files *files, struct identity *identity,
-                                  uint64_t generation, struct err *err)
+                                  bool is_valid, struct err *err)
 {
+    const struct material material = {.files = files, .identity = identity, .is_valid = is_valid};
     struct port_table *table = calloc(1, sizeof(*table));
     if (table == NULL) {
         err_set(err, ERR_NOMEM, "out of memory");
@@ -144,13 +150,12 @@ struct port_table *port_table_new(struct port_files *files, struct identity *ide
     }
     refcount_init(&table->refs);
     table->files = port_files_ref(files);
-    table->generation = generation;
-    if (identity != NULL) {
+    if (can_make(&material, true)) {
         table->istio = tls_context_new_istio(identity, NULL, err);
         if (table->istio == NULL)
             goto fail;
     }
-    if (make_entries(table, identity, err) < 0 || make_destinations(table, identity, err) < 0)
+    if (make_entries(table, &material, err) < 0 || make_destinations(table, &material, err) < 0)
         goto fail;
     return table;
 fail:
@@ -177,11 +182,6 @@ void port_table_unref(struct port_table *table)
     tls_context_unref(table->istio);
     port_files_unref(table->files);
     free(table);
-}
-
-uint64_t port_table_generation(const struct port_table *table)
-{
-    return table->generation;
 }
 
 static int compare_port(const void *key, const void *entry)

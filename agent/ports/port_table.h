@@ -14,8 +14,8 @@ struct port_files; /* port_files.h: the content of the files that the configurat
 
 struct port_entry {
     const struct ports_port *config;
-    /* Of a PORTS_MTLS; else NULL. NULL there too while a certificate or a trust that it needs is the workload's and the workload has
-     * no valid identity: refuse with REASON_NO_IDENTITY. */
+    /* Of a PORTS_MTLS; else NULL. NULL there too while it needs an identity of the workload that there is not: refuse with
+     * REASON_NO_IDENTITY. */
     struct tls_context *tls;
 };
 
@@ -25,16 +25,14 @@ struct port_destination {
 };
 
 /*
- * `identity` NULL: there is none now. `generation` grows with each change of configuration or files. Takes a reference to `files`, whose
- * configuration it is made of. NULL: *err names port or destination, and file.
+ * `identity` is the workload's latest; without one (NULL) nothing can be made, for nobody can say who is revoked and who speaks for the
+ * mesh. When it is not valid any more, what is made of files alone goes on with its trust. Takes a reference to `files`, whose configuration it is made of. NULL: *err names port or destination, and file.
  */
 struct port_table *port_table_new(struct port_files *files, struct identity *identity,
-                                  uint64_t generation, struct err *err);
+                                  bool is_valid, struct err *err);
 
 struct port_table *port_table_ref(struct port_table *table); /* returns `table` */
 void port_table_unref(struct port_table *table);             /* NULL is ignored */
-
-uint64_t port_table_generation(const struct port_table *table);
 
 /* All lent until the last unref. */
 

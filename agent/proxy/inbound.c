@@ -3,6 +3,7 @@
 #include "dial.h"
 #include "identity.h"
 #include "proxy_state.h"
+#include "proxy_v2.h"
 
 void inbound_identify(struct session *session)
 {
@@ -28,12 +29,16 @@ static bool inbound_is_own_address(const struct mesh_workload *local, const stru
 }
 
 /*
- * What policies see of a peer. One of another trust domain has a principal and nothing else: its
- * namespaces and service accounts are not the ones that our policies mean.
+ * What policies see of a peer. One of another trust domain, or without a SPIFFE ID, has a principal and nothing else: its namespaces and
+ * service accounts are not the ones that our policies mean.
  */
 static void inbound_fill_peer(const struct session *session, struct mesh_peer *peer)
 {
     const struct spiffe_id *id = &session->peer->id;
+    if (session->peer->kind != PRINCIPAL_URI) {
+        *peer = (struct mesh_peer){.principal = session->peer->principal};
+        return;
+    }
     const struct trust *trust = identity_trust(tls_context_identity(session->tls));
     *peer = (struct mesh_peer){.principal = id->principal, .trust_domain = id->trust_domain};
     if (!trust_is_own_domain(trust, id->trust_domain))
@@ -43,6 +48,14 @@ static void inbound_fill_peer(const struct session *session, struct mesh_peer *p
     peer->num_aliases = trust->num_aliases;
     peer->namespace_ = id->ns;
     peer->service_account = id->sa;
+}
+
+/* The ports-file has the last word. Ports whose clients are nobody, or may be, are for the policies alone. */
+static bool inbound_is_strict(const struct session *session)
+{
+    if (session->port == NULL)
+        return session->proxy->options.strict;
+    return session->port->config->mode == PORTS_MESH;
 }
 
 void inbound_authorize(const struct session *session, const struct mesh_snapshot *snapshot,
@@ -56,23 +69,41 @@ void inbound_authorize(const struct session *session, const struct mesh_snapshot
         .peer = session->peer != NULL ? &peer : NULL,
         .source_ip = session->source_addr.ip,
         .target = session->target_addr,
-        .strict = session->proxy->options.strict,
+        .strict = inbound_is_strict(session),
     };
     mesh_authorize(snapshot, &access, verdict);
+}
+
+bool inbound_find_port(struct session *session)
+{
+    struct port_table *table = session->proxy->ports;
+    if (table == NULL)
+        return false;
+    session_set_ports(session, table);
+    session->port = port_table_find(table, session->target_addr.port);
+    return true;
+}
+
+enum reason inbound_check_target(const struct session *session, const char **detail)
+{
+    *detail = NULL;
+    if (proxy_is_own_port(session->proxy, session->target_addr.port))
+        return REASON_SELF_CALL;
+    if (session->destination == NULL ||
+        inbound_is_own_address(session->destination, &session->target_addr.ip))
+        return REASON_DONE;
+    *detail = "discovery does not give this address to this pod";
+    return REASON_WRONG_DESTINATION;
 }
 
 enum reason inbound_admit(struct session *session, const char **detail)
 {
     const struct proxy *proxy = session->proxy;
-    *detail = NULL;
-    if (proxy_is_own_port(proxy, session->target_addr.port))
-        return REASON_SELF_CALL;
+    enum reason reason = inbound_check_target(session, detail);
+    if (reason != REASON_DONE)
+        return reason;
     if (session->destination == NULL)
         return REASON_UNKNOWN_LOCAL_WORKLOAD;
-    if (!inbound_is_own_address(session->destination, &session->target_addr.ip)) {
-        *detail = "discovery does not give this address to this pod";
-        return REASON_WRONG_DESTINATION;
-    }
     struct mesh_verdict verdict;
     inbound_authorize(session, session->snapshot, session->destination, &verdict);
     session->policy = verdict.policy;
@@ -81,7 +112,7 @@ enum reason inbound_admit(struct session *session, const char **detail)
     return verdict.allowed ? REASON_DONE : verdict.reason;
 }
 
-static bool inbound_may_change(const struct session *session, enum reason reason)
+bool inbound_may_change(const struct session *session, enum reason reason)
 {
     return reason == REASON_UNKNOWN_LOCAL_WORKLOAD ||
            (reason == REASON_POLICY_UNKNOWN && session->proxy->options.await_policies);
@@ -106,6 +137,37 @@ void inbound_on_timeout(struct session *session)
         session_close(session, REASON_POLICY_UNKNOWN, NULL);
 }
 
+static bool inbound_has_proxy_header(const struct session *session)
+{
+    return session->is_proxied || (session->port != NULL && session->port->config->proxy_protocol);
+}
+
+/* The first bytes that the application gets: who calls, and what for. Nobody else has written to it yet. */
+static void inbound_write_proxy_header(const struct session *session)
+{
+    const struct peer_cert *peer = session->peer;
+    struct proxy_v2_tls tls = {
+        .has_client_cert = peer != NULL,
+        .common_name = peer != NULL ? peer->common_name : NULL,
+    };
+    if (session->how == INBOUND_TLS) {
+        struct tls_conn_info info = tls_stream_info(session->near);
+        tls.version = info.version;
+        tls.cipher = info.cipher;
+        tls.alpn = info.alpn;
+    }
+    bool is_tls = peer != NULL || session->how == INBOUND_TLS;
+    const struct proxy_v2 header = {
+        .source = session->source_addr,
+        .destination = session->is_proxied ? session->proxied_addr : session->target_addr,
+        .identity = peer != NULL ? peer_cert_name(peer) : NULL,
+        .authority = session->sni,
+        .tls = is_tls ? &tls : NULL,
+    };
+    uint8_t bytes[PROXY_V2_MAX];
+    stream_write(session->far, bytes, proxy_v2_write(&header, bytes));
+}
+
 static void inbound_on_connected(void *owner, struct net_tcp *tcp, const struct err *err)
 {
     struct session *session = owner;
@@ -117,6 +179,8 @@ static void inbound_on_connected(void *owner, struct net_tcp *tcp, const struct 
         return;
     }
     session_take_far(session, tcp);
+    if (inbound_has_proxy_header(session))
+        inbound_write_proxy_header(session);
     if (session->accept == NULL || session->accept(session))
         session_relay(session);
 }

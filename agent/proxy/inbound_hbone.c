@@ -11,7 +11,6 @@
 #include "inbound.h"
 #include "mesh_inbound.h"
 #include "proxy_state.h"
-#include "proxy_v2.h"
 
 struct inbound_tunnel {
     TAILQ_ENTRY(inbound_tunnel) entry; /* in proxy->tunnels */
@@ -83,18 +82,6 @@ static void inbound_on_handshaken(void *owner)
 
 /* ------------------------------------------------------------------------------------------------------------ the tunnels -- */
 
-/* The first bytes that the application gets: who calls, and what for. Nobody else has written to it yet. */
-static void inbound_write_proxy_header(const struct session *session)
-{
-    const struct proxy_v2 header = {
-        .source = session->source_addr,
-        .destination = session->proxied_addr,
-        .identity = session->peer->id.uri,
-    };
-    uint8_t bytes[PROXY_V2_MAX];
-    stream_write(session->far, bytes, proxy_v2_write(&header, bytes));
-}
-
 static bool inbound_accept_request(struct session *session)
 {
     char baggage[HBONE_BAGGAGE_MAX];
@@ -107,8 +94,6 @@ static bool inbound_accept_request(struct session *session)
         session_close(session, REASON_NO_MEMORY, NULL);
         return false;
     }
-    if (session->is_proxied)
-        inbound_write_proxy_header(session);
     return true;
 }
 
@@ -172,7 +157,7 @@ static enum reason inbound_find_target(struct session *session, const char **det
     session->is_proxied = landing.is_proxied;
     session->proxied_addr = landing.original;
     *detail = landing.detail;
-    return landing.reason;
+    return inbound_find_port(session) ? landing.reason : REASON_PORTS_UNKNOWN;
 }
 
 static void inbound_request_decide(struct session *session);

@@ -250,6 +250,8 @@ static void outbound_start_unprotected(struct session *session)
 {
     if (session->origin != NULL)
         outbound_start_origin(session);
+    else if (session->proxy->ports == NULL)
+        session_close(session, REASON_PORTS_UNKNOWN, NULL);
     else
         origin_search_start(session, &outbound_origin_handler);
 }

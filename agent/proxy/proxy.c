@@ -187,7 +187,7 @@ int proxy_listen(struct proxy *proxy, struct err *err)
     if (options->ipv6 && proxy_listen_ipv6(proxy, err) < 0)
         goto fail;
     proxy->inbound = proxy_listen_at(proxy, &options->inbound_addr, "inbound",
-                                     inbound_plain_on_accept, inbound_on_overload, err);
+                                     inbound_direct_on_accept, inbound_on_overload, err);
     if (proxy->inbound == NULL)
         goto fail;
     proxy->hbone = proxy_listen_at(proxy, &options->hbone_addr, "HBONE", inbound_hbone_on_accept,
@@ -241,6 +241,14 @@ void proxy_set_mesh(struct proxy *proxy, struct mesh_snapshot *snapshot)
     mesh_snapshot_unref(former);
 }
 
+void proxy_set_ports(struct proxy *proxy, struct port_table *table)
+{
+    port_table_ref(table);
+    port_table_unref(proxy->ports);
+    proxy->ports = table;
+    recheck_on_ports(proxy);
+}
+
 void proxy_set_tls(struct proxy *proxy, struct tls_context *context)
 {
     if (context != NULL)
@@ -251,14 +259,6 @@ void proxy_set_tls(struct proxy *proxy, struct tls_context *context)
     if (context != NULL)
         inbound_hbone_retire(proxy, identity_svid(tls_context_identity(context)));
     recheck_on_trust(proxy);
-}
-
-void proxy_set_ports(struct proxy *proxy, struct port_table *ports)
-{
-    port_table_ref(ports);
-    port_table_unref(proxy->ports);
-    proxy->ports = ports;
-    recheck_on_ports(proxy);
 }
 
 size_t proxy_num_sessions(const struct proxy *proxy)

@@ -87,20 +87,19 @@ int proxy_listen(struct proxy *proxy, struct err *err);
 void proxy_set_mesh(struct proxy *proxy, struct mesh_snapshot *snapshot);
 
 /*
+ * New connections to the application's ports are taken, and mutual TLS is originated, by `table` from now on; until the first one, both
+ * are refused with REASON_PORTS_UNKNOWN, lest anything go in clear by mistake. Live connections without a tunnel are closed where their
+ * port takes no such ones any more, and the peers of those with TLS are judged by the new contexts. Takes a reference of its own.
+ */
+void proxy_set_ports(struct proxy *proxy, struct port_table *table);
+
+/*
  * New tunnels, in and out, use `context` from now on. Connections that exist and show another certificate of ours take no new
  * ones: they end their streams and close. When it
  * trusts differently, the peers of all live tunnels are verified again, and those that it does not trust are closed. NULL: there is no valid
  * identity; new tunnels are refused with REASON_NO_IDENTITY. Takes a reference of its own.
  */
 void proxy_set_tls(struct proxy *proxy, struct tls_context *context);
-
-/*
- * What the ports take and which destinations get mutual TLS, for new connections from now on. The peers of live ones whose TLS has no
- * tunnel around it are judged by the new contexts, and those that these do not trust are closed. Before the first call there is
- * nothing of this: call it before proxy_listen, lest a destination that is to be reached by TLS be reached without. Takes a reference
- * of its own.
- */
-void proxy_set_ports(struct proxy *proxy, struct port_table *ports);
 
 /*
  * Closes the listeners, tells peers (GOAWAY), and lets the live sessions finish until the deadline; what is left then ends with

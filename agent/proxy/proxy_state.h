@@ -61,7 +61,7 @@ void proxy_conn_options(const struct proxy *proxy, struct hbone_conn_options *op
 
 /* Listener callbacks; `owner` is the proxy. Each takes the connection. */
 void outbound_on_accept(void *owner, struct net_tcp *tcp);
-void inbound_plain_on_accept(void *owner, struct net_tcp *tcp);
+void inbound_direct_on_accept(void *owner, struct net_tcp *tcp);
 void inbound_hbone_on_accept(void *owner, struct net_tcp *tcp);
 
 /*

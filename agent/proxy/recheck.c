@@ -175,7 +175,6 @@ static void recheck_direct(struct session *session)
     struct proxy *proxy = session->proxy;
     const struct tls_context *context = recheck_context_of(session);
     struct err err;
-    session->judged_by = proxy->recheck.ports_generation;
     if (context == NULL)
         return;
     enum reason reason = tls_context_recheck(context, session->peer, clock_wall_ms(),
@@ -186,17 +185,27 @@ static void recheck_direct(struct session *session)
     session_close(session, reason, err.message);
 }
 
-/* A batch; false: there are more. */
+static void recheck_port(struct session *session)
+{
+    session->judged_by = session->proxy->recheck.ports_generation;
+    if (!inbound_direct_may_stay(session)) {
+        recheck_count(session->proxy, session->direction, REASON_PORT_CHANGED);
+        session_close(session, REASON_PORT_CHANGED, NULL);
+    } else if (recheck_is_direct(session)) {
+        recheck_direct(session);
+    }
+}
+
+/* A batch, of those whose certificates have to be verified; what else there is costs nothing. False: there are more. */
 static bool recheck_ports(struct proxy *proxy)
 {
     unsigned num = 0;
     struct session *session = TAILQ_FIRST(&proxy->sessions);
     while (session != NULL && num < PEERS_AT_ONCE) {
         struct session *next = TAILQ_NEXT(session, entry);
-        if (recheck_is_direct(session) && session->relaying &&
-            session->judged_by != proxy->recheck.ports_generation) {
-            recheck_direct(session);
-            num++;
+        if (session->relaying && session->judged_by != proxy->recheck.ports_generation) {
+            num += recheck_is_direct(session);
+            recheck_port(session);
         }
         session = next;
     }
@@ -232,7 +241,8 @@ void recheck_on_ports(struct proxy *proxy)
 void recheck_add(struct session *session)
 {
     struct proxy *proxy = session->proxy;
-    bool is_current = session->ports == proxy->ports;
+    /* Without a table nothing was decided by one: an outbound tunnel. */
+    bool is_current = session->ports == NULL || session->ports == proxy->ports;
     session->judged_by = is_current ? proxy->recheck.ports_generation : 0;
     if (is_current)
         return;

@@ -15,6 +15,7 @@
 #include "err.h"
 #include "mesh_snapshot.h"
 #include "net_loop.h"
+#include "port_table.h"
 #include "tls_context.h"
 
 struct proxy;
@@ -50,8 +51,8 @@ uint64_t recheck_generation_of(struct proxy *proxy, const struct tls_context *co
 void recheck_on_ports(struct proxy *proxy);
 
 /*
- * The session, whose TLS ends on its own connection, stands: its peer was judged by a context of session->ports. From now on it is
- * judged again like the others, at once when that table is not in force any more.
+ * The session stands, by session->ports: how it came, and its peer, where its TLS ends on its own connection. From now on it is judged
+ * again like the others, at once when that table is not in force any more.
  */
 void recheck_add(struct session *session);
 

@@ -8,6 +8,8 @@
 #include "identity.h"
 #include "lookup.h"
 #include "proxy_state.h"
+#include "sniff.h"
+#include "tls_handshake.h"
 
 /* -------------------------------------------------------------------------------------------------------------- opening -- */
 
@@ -69,6 +71,7 @@ struct session *session_accept(struct proxy *proxy, enum session_direction direc
         return NULL;
     }
     session->near = net_tcp_stream(tcp);
+    session->near_tcp = tcp;
     session->original_addr = to;
     session_count_socket(session);
     if (found == 0)
@@ -91,6 +94,7 @@ void session_set_snapshot(struct session *session, struct mesh_snapshot *snapsho
 void session_take_far(struct session *session, struct net_tcp *tcp)
 {
     session->far = net_tcp_stream(tcp);
+    session->far_tcp = tcp;
     session_count_socket(session);
 }
 
@@ -224,7 +228,8 @@ static const char *session_own_identity(const struct session *session)
 {
     const struct identity *identity = tls_context_identity(session->tls);
     bool is_other =
-        session->origin != NULL && session->origin->config->certificate.cert_file != NULL;
+        (session->origin != NULL && session->origin->config->certificate.cert_file != NULL) ||
+        (session->direct == SESSION_DIRECT_PORT && session->port->config->num_certificates > 0);
     return identity != NULL && !is_other ? identity_id(identity)->uri : NULL;
 }
 
@@ -247,6 +252,7 @@ static void session_record(const struct session *session, struct session_record 
         .destination = session_party(session->destination, outbound ? peer : own),
         .mutual_tls = session->peer != NULL,
         .policy = session->policy,
+        .sni = session->sni,
     };
     if (session->foreign != NULL && outbound)
         record->destination = session_party_of_baggage(&session->foreign->members, peer);
@@ -267,7 +273,8 @@ static enum reason session_relay_reason(const struct session *session, enum rela
 {
     bool application = (side == RELAY_NEAR) == (session->direction == SESSION_OUTBOUND);
     bool tunnel = !application && session->peer != NULL;
-    if (!application && fault == STREAM_FAULT_PROTOCOL && session->direct != SESSION_DIRECT_NONE)
+    bool direct = !application && session->direct != SESSION_DIRECT_NONE;
+    if (direct && fault == STREAM_FAULT_PROTOCOL)
         return tls_stream_reason(side == RELAY_NEAR ? session->near : session->far);
     switch (fault) {
     case STREAM_FAULT_RESET:
@@ -275,6 +282,8 @@ static enum reason session_relay_reason(const struct session *session, enum rela
     case STREAM_FAULT_TIMEOUT:
         return REASON_PEER_TIMEOUT;
     case STREAM_FAULT_LOST:
+        if (direct) /* an end without close_notify: many leave so, and no fault of anything between */
+            return REASON_PEER_RESET;
         return tunnel ? REASON_TUNNEL_LOST : REASON_IO_FAILED;
     case STREAM_FAULT_PROTOCOL:
         return REASON_HTTP2_FAILED;
@@ -341,6 +350,7 @@ void session_relay(struct session *session)
     session->relaying = true;
     if (session_is_tunnelled(session))
         telemetry_stream_opened(proxy->telemetry, session->direction);
+    recheck_add(session);
     relay_start(&session->relay, proxy->loop, session->near, session->far, &session_relay_handler,
                 session);
 }
@@ -380,6 +390,7 @@ static void session_free(struct session *session)
     tls_context_unref(session->tls);
     port_table_unref(session->ports);
     mesh_snapshot_unref(session->snapshot);
+    free(session->sni);
     free(session->authority);
     free(session);
 }
@@ -389,6 +400,8 @@ void session_close(struct session *session, enum reason reason, const char *deta
     struct proxy *proxy = session->proxy;
     net_timer_free(session->idle);
     waiting_cancel(session);
+    sniff_free(session->sniff);
+    tls_handshake_cancel(session->handshaking);
     net_connect_cancel(session->connecting);
     lookup_cancel(session);
     origin_search_cancel(session);

@@ -1,6 +1,6 @@
 /*
  * One connection of the application, from accept to its one end. What is common to all three ways a session comes to be
- * (outbound.c, inbound_plain.c, inbound_hbone.c) is here: what it holds, the relay, the idle timer, and session_close, the only
+ * (outbound.c, inbound_direct.c, inbound_hbone.c) is here: what it holds, the relay, the idle timer, and session_close, the only
  * place where a session ends.
  *
  * "Near" is the connection that was accepted, "far" the one that was made because of it.
@@ -30,6 +30,17 @@
 
 struct dial;
 struct lookup;
+struct sniff;
+struct tls_handshake;
+
+/* How an inbound session came. */
+enum inbound_how {
+    INBOUND_TUNNEL,    /* a CONNECT; or it is not an inbound session */
+    INBOUND_UNDECIDED, /* without a tunnel; what it is is not known yet */
+    INBOUND_CLEAR,
+    INBOUND_APP_TLS, /* the application's own TLS */
+    INBOUND_TLS,     /* TLS that ends here; see session->direct */
+};
 
 /* TLS that ends on this very connection, with no tunnel around it; of which kind its context is. */
 enum session_direct {
@@ -63,11 +74,19 @@ struct session {
     enum session_direct direct;
     struct port_table
         *ports;             /* counted; whose contexts and rules `tls` and `origin` are; or NULL */
-    uint64_t judged_by;     /* direct: by which ports (recheck.h) */
+    uint64_t judged_by;     /* once it stands: by which ports (recheck.h) */
     uint64_t authorized_by; /* inbound: by which policies (recheck.h); 0: not yet */
+
+    /* Inbound: */
+    const struct port_entry
+        *port; /* what its port takes; lent by `ports`; NULL: there is no entry */
+    enum inbound_how how;
+    char *sni; /* that the client asked for; owned; NULL: none, or not looked at */
 
     struct stream *near;
     struct stream *far;
+    struct net_tcp *near_tcp; /* below near, or below the TLS there; NULL: a tunnel */
+    struct net_tcp *far_tcp;  /* likewise */
     struct relay relay;
     bool relaying;
     bool opened;          /* the metrics know of it */
@@ -75,8 +94,11 @@ struct session {
     struct net_timer *idle;
     uint64_t started_at_ms;
 
-    /* Not established yet: what runs. At most one of them. */
-    struct waiting_session waiting;     /* for discovery */
+    /* Not established yet: what runs. At most one of them, but where it is said. */
+    struct waiting_session waiting; /* for discovery */
+    struct sniff *sniff; /* inbound: what the client's first bytes are; beside connecting */
+    struct tls_handshake
+        *handshaking; /* inbound: near's, which is NULL meanwhile; beside connecting */
     struct net_connect *connecting;     /* a plain connection */
     struct lookup *lookup;              /* outbound: of a host name */
     struct hbone_pool_wait *tunnelling; /* outbound: a tunnel */

@@ -175,6 +175,7 @@ int access_log_format_session(struct buf *line, enum log_format format,
     add_source(&fields, record, source);
     add_destination(&fields, record, destination, target);
     add_text(&fields, "direction", direction_name(record->direction));
+    add_text(&fields, "tls.sni", record->sni);
     add_bytes(&fields, record);
     snprintf(duration, sizeof(duration), "%llums", (unsigned long long)record->duration_ms);
     add_text(&fields, "duration", duration);

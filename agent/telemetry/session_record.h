@@ -38,6 +38,7 @@ struct session_record {
     const char *service_namespace;
     const char *service_name;
     bool mutual_tls;
+    const char *sni; /* the server name that the client's TLS asked for; NULL or "": none */
 
     /* At the end only. */
     uint64_t bytes_sent;     /* from the destination to the source: what the client received */

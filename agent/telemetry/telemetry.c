@@ -96,8 +96,8 @@ void telemetry_session_closed(struct telemetry *telemetry, const struct session_
     if (telemetry->hub->access_log == NULL)
         return;
     uint64_t num_suppressed = 0;
-    bool unproven = record->direction == SESSION_INBOUND && !record->mutual_tls &&
-                    reason_severity(record->reason) == REASON_REFUSED;
+    bool unproven =
+        record->direction == SESSION_INBOUND && !record->mutual_tls && is_failure(record->reason);
     if (unproven && !may_log_unproven(telemetry, &num_suppressed))
         return;
     access_log_session(telemetry->hub->access_log, record, clock_wall_ms(), num_suppressed);
@@ -129,7 +129,7 @@ void telemetry_handshake_done(struct telemetry *telemetry,
         return;
     }
     count_reason(telemetry, TABLE_HANDSHAKE_FAILURES, handshake->direction, handshake->reason);
-    if (handshake->direction == SESSION_INBOUND)
+    if (handshake->direction == SESSION_INBOUND && !handshake->is_session)
         log_failed_handshake(telemetry, handshake);
 }
 

@@ -42,6 +42,7 @@ struct telemetry_handshake {
     struct addr peer;
     struct addr local;
     uint64_t duration_ms; /* since the TCP connection was there */
+    bool is_session;      /* whose end is told as a session's: has no line of its own */
 };
 
 void telemetry_handshake_done(struct telemetry *telemetry,

@@ -105,26 +105,82 @@ static void the_header_is_what_the_specification_says(void **state)
     }
 }
 
-static void the_longest_header_fits_and_a_longer_identity_is_left_out(void **state)
+static void assert_hex(const uint8_t *bytes, size_t len, const char *expected)
+{
+    char hex[2 * PROXY_V2_MAX + 1] = "";
+    for (size_t i = 0; i < len; i++)
+        snprintf(hex + 2 * i, 3, "%02x", bytes[i]);
+    assert_string_equal(hex, expected);
+}
+
+/* Byte by byte as haproxy-protocol.txt, 2.2.6, has it. */
+static void what_is_known_of_tls_is_written_after_the_addresses(void **state)
+{
+    uint8_t out[PROXY_V2_MAX];
+    struct proxy_v2_tls tls = {.has_client_cert = true,
+                               .version = "TLSv1.3",
+                               .cipher = "AES",
+                               .alpn = "h2",
+                               .common_name = "jo"};
+    struct proxy_v2 header = {.authority = "a.b", .tls = &tls, .identity = "cn:jo"};
+    assert_hex(out, proxy_v2_write(&header, out),
+               SIGNATURE "21"
+                         "00"
+                         "0030"
+                         "020003612e62"
+                         "0100026832"
+                         "20001a"
+                         "07"
+                         "00000000"
+                         "210007544c5376312e33"
+                         "2200026a6f"
+                         "230003414553"
+                         "d00005636e3a6a6f");
+    /* TLS without a client certificate. */
+    tls = (struct proxy_v2_tls){0};
+    header = (struct proxy_v2){.tls = &tls};
+    assert_hex(out, proxy_v2_write(&header, out),
+               SIGNATURE "21"
+                         "00"
+                         "0008"
+                         "200005"
+                         "01"
+                         "00000000");
+}
+
+static void the_longest_header_fits_and_longer_texts_are_left_out(void **state)
 {
     char identity[PROXY_V2_IDENTITY_MAX + 2];
+    char text[PROXY_V2_TEXT_MAX + 2];
     uint8_t out[PROXY_V2_MAX];
     memset(identity, 'x', sizeof(identity));
+    memset(text, 'x', sizeof(text));
+    const struct proxy_v2_tls tls = {.has_client_cert = true,
+                                     .version = text,
+                                     .cipher = text,
+                                     .alpn = text,
+                                     .common_name = text};
     struct proxy_v2 header = {.source = addr_of("[fd00::1]:1"),
                               .destination = addr_of("[fd00::2]:2"),
-                              .identity = identity};
+                              .identity = identity,
+                              .authority = text,
+                              .tls = &tls};
     identity[PROXY_V2_IDENTITY_MAX] = '\0';
+    text[PROXY_V2_TEXT_MAX] = '\0';
     assert_int_equal(proxy_v2_write(&header, out), PROXY_V2_MAX);
     identity[PROXY_V2_IDENTITY_MAX] = 'x';
     identity[PROXY_V2_IDENTITY_MAX + 1] = '\0';
-    assert_int_equal(proxy_v2_write(&header, out), 16 + 36);
+    text[PROXY_V2_TEXT_MAX] = 'x';
+    text[PROXY_V2_TEXT_MAX + 1] = '\0';
+    assert_int_equal(proxy_v2_write(&header, out), 16 + 36 + 3 + 5);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_header_is_what_the_specification_says),
-        cmocka_unit_test(the_longest_header_fits_and_a_longer_identity_is_left_out),
+        cmocka_unit_test(what_is_known_of_tls_is_written_after_the_addresses),
+        cmocka_unit_test(the_longest_header_fits_and_longer_texts_are_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -31,6 +31,9 @@ static const struct mesh_peer frontend = {
     .service_account = "frontend",
 };
 
+/* Of another PKI, by its common name. */
+static const struct mesh_peer named = {.principal = "cn:x/sa/frontend"};
+
 /* SPIRE's paths are free: an identity without namespace and service account. */
 static const struct mesh_peer spire_peer = {
     .principal = "cluster.local/build/runner",
@@ -267,6 +270,30 @@ static void each_attribute_matches_as_the_field_matches_it(void **state)
          &frontend,
          false},
 
+        {"another kind: exact",
+         {ONE_MATCH(.principals = PATTERNS({MESH_EXACT, "cn:x/sa/frontend"}))},
+         &named,
+         true},
+        {"another kind: prefix",
+         {ONE_MATCH(.principals = PATTERNS({MESH_PREFIX, "cn:x"}))},
+         &named,
+         true},
+        {"another kind: any",
+         {ONE_MATCH(.principals = PATTERNS({MESH_PRESENCE, NULL}))},
+         &named,
+         true},
+        {"another kind: an ending is one of a SPIFFE ID",
+         {ONE_MATCH(.principals = PATTERNS({MESH_SUFFIX, "/sa/frontend"}))},
+         &named,
+         false},
+        {"another kind: a beginning that does not say which",
+         {ONE_MATCH(.principals = PATTERNS({MESH_PREFIX, "c"}, {MESH_PREFIX, ""}))},
+         &named,
+         false},
+        {"another kind: no namespace",
+         {ONE_MATCH(.namespaces = PATTERNS({MESH_PRESENCE, NULL}))},
+         &named,
+         false},
         {"free path: principal",
          {ONE_MATCH(.principals = PATTERNS({MESH_EXACT, "cluster.local/build/runner"}))},
          &spire_peer,

@@ -10,6 +10,7 @@
 #include "identity.h"
 #include "inbound.h"
 #include "mesh_fixture.h"
+#include "no_ports.h"
 #include "proxy_state.h"
 #include "telemetry_hub.h"
 
@@ -258,6 +259,7 @@ static int set_up(void **state)
     world.hub = telemetry_hub_new(&(struct telemetry_hub_options){.access_log = false}, &err);
     world.telemetry = telemetry_new(world.hub);
     world.proxy = proxy_new(world.loop, &usual, world.telemetry, &err);
+    no_ports_set(world.proxy);
     world.root = cert_builder_root("root");
     world.next_root = cert_builder_root("next");
     world.io = tls_io_new(world.loop);

@@ -7,6 +7,7 @@
 
 #include "inbound.h"
 #include "mesh_fixture.h"
+#include "no_ports.h"
 #include "proxy_state.h"
 #include "telemetry_hub.h"
 
@@ -106,6 +107,7 @@ static struct world *set_up(const struct proxy_options *options)
     own.ask_owner = world;
     world->proxy = proxy_new(world->loop, &own, world->telemetry, &err);
     assert_non_null(world->proxy);
+    no_ports_set(world->proxy);
     const struct addr at = fixture_addr("127.0.0.1:0");
     world->listener = net_listener_new(world->loop, &at, &(struct net_listener_options){0},
                                        on_accept, on_overload, world, &err);
@@ -415,7 +417,7 @@ static void publish_own(struct world *world, bool policy_listed, const struct me
 static void inbound_waits_for_this_pod_to_be_known(void **state)
 {
     struct world *world = set_up(&usual);
-    world->on_accept = inbound_plain_on_accept;
+    world->on_accept = inbound_direct_on_accept;
     connect_clients(world, 2);
     run_until(world, all_were_accepted);
     assert_metric(world, "remora_sessions_waiting{direction=\"inbound\"} 2\n");
@@ -432,7 +434,7 @@ static void inbound_waits_for_a_policy_that_has_not_come_yet(void **state)
     struct proxy_options options = usual;
     options.await_policies = true;
     struct world *world = set_up(&options);
-    world->on_accept = inbound_plain_on_accept;
+    world->on_accept = inbound_direct_on_accept;
     publish_own(world, true, NULL);
     connect_clients(world, 1);
     run_until(world, all_were_accepted);
@@ -450,7 +452,7 @@ static void a_policy_that_does_not_come_denies(void **state)
         options.await_policies = await[i];
         options.discovery_timeout_ms = await[i] ? SHORT_MS : LONG_MS;
         struct world *world = set_up(&options);
-        world->on_accept = inbound_plain_on_accept;
+        world->on_accept = inbound_direct_on_accept;
         publish_own(world, true, NULL);
         connect_clients(world, 1);
         run_until(world, nobody_is_left);
