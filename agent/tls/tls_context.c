@@ -178,13 +178,13 @@ void tls_context_unref(struct tls_context *context)
 {
     if (context == NULL || !refcount_put(&context->refs))
         return;
+    tls_ticket_store_free(context->ticket_store); /* whose certificates are in the pool */
     SSL_CTX_free(context->client);
     SSL_CTX_free(context->server);
     release_choices(context);
     tls_own_cert_done(&context->own);
     CRYPTO_BUFFER_POOL_free(context->pool);
     tls_ticket_key_free(context->ticket_key);
-    tls_ticket_store_free(context->ticket_store);
     tls_alpn_done(&context->alpn);
     trust_bundle_unref(context->pki.roots);
     identity_unref(context->identity);
@@ -208,6 +208,27 @@ int64_t tls_context_not_after_ms(const struct tls_context *context)
     return context->not_after_ms;
 }
 
+/* Whether a server that is verified by SPIFFE ID is still one of those that are named; any is, where none are. */
+static bool is_expected(const struct tls_context *context, const char *uri)
+{
+    const struct trust *trust = tls_context_trust(context);
+    for (size_t i = 0; i < context->num_expected; i++)
+        if (trust_is_same_id(trust, context->expected[i], uri))
+            return true;
+    return context->num_expected == 0;
+}
+
+static enum reason recheck_svid(const struct tls_context *context, const struct peer_cert *peer,
+                                int64_t now_ms, int64_t grace_ms, struct err *err)
+{
+    enum reason reason =
+        peer_cert_recheck(peer, tls_context_trust(context), &context->rules, now_ms, grace_ms, err);
+    if (reason != REASON_DONE || is_expected(context, peer->id.uri))
+        return reason;
+    err_set(err, ERR_TLS, "'%.160s' is not expected here any more", peer->id.uri);
+    return REASON_IDENTITY_MISMATCH;
+}
+
 enum reason tls_context_recheck(const struct tls_context *context, const struct peer_cert *peer,
                                 int64_t now_ms, int64_t grace_ms, struct err *err)
 {
@@ -215,7 +236,7 @@ enum reason tls_context_recheck(const struct tls_context *context, const struct 
     if (context->pki.roots != NULL)
         return peer_cert_recheck_pki(peer, trust, &context->pki, now_ms, grace_ms, err);
     if (peer->kind == PRINCIPAL_URI)
-        return peer_cert_recheck(peer, trust, &context->rules, now_ms, grace_ms, err);
+        return recheck_svid(context, peer, now_ms, grace_ms, err);
     err_set(err, ERR_TLS, "'%.160s' is no SPIFFE ID, and only those are known now",
             peer->principal);
     return REASON_IDENTITY_MISMATCH;
