@@ -152,8 +152,8 @@ int64_t tls_context_not_after_ms(const struct tls_context *context);
 
 /*
  * Judges a peer of an earlier connection by what this context trusts (peer_cert_recheck and
- * peer_cert_recheck_pki): what replaces the context that the connection was made with. Not for
- * contexts of the control plane.
+ * peer_cert_recheck_pki) and, an origin by SPIFFE ID, by whom it expects (IDENTITY_MISMATCH): what
+ * replaces the context that the connection was made with. Not for contexts of the control plane.
  */
 enum reason tls_context_recheck(const struct tls_context *context, const struct peer_cert *peer,
                                 int64_t now_ms, int64_t grace_ms, struct err *err);
