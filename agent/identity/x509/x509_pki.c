@@ -57,7 +57,7 @@ static int check_extended_key_usage(const STACK_OF(X509) *path, enum pki_peer pe
     return 0;
 }
 
-static int check_usage(const STACK_OF(X509) *path, enum pki_peer peer, struct err *err)
+int x509_pki_check_usage(const STACK_OF(X509) *path, enum pki_peer peer, struct err *err)
 {
     if (check_key_usage(sk_X509_value(path, 0), err) < 0)
         return -1;
@@ -86,7 +86,7 @@ static int check_found_path(const struct x509_pki_check *check, const STACK_OF(X
         return refuse(reason, REASON_CERT_TOO_DEEP);
     if (x509_path_check_strength(path, err) < 0)
         return refuse(reason, REASON_CERT_WEAK);
-    if (check_usage(path, check->pki->peer, err) < 0)
+    if (x509_pki_check_usage(path, check->pki->peer, err) < 0)
         return refuse(reason, REASON_CERT_KEY_USAGE);
     if (x509_path_check_time(path, check->now_ms, &facts->not_before_ms, &facts->not_after_ms,
                              reason, err) < 0)

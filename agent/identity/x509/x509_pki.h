@@ -32,6 +32,12 @@ struct x509_pki_facts {
     char fingerprint[CERT_FINGERPRINT_TEXT];
 };
 
+/*
+ * keyUsage of the leaf, and extended key usage of all of a path, leaf first, but its last, the root. 0,
+ * or -1 with *err: the reason is then CERT_KEY_USAGE.
+ */
+int x509_pki_check_usage(const STACK_OF(X509) *path, enum pki_peer peer, struct err *err);
+
 /* 0 and *facts, or -1 with *reason and *err and nothing to free. */
 int x509_pki_verify(const struct x509_pki_check *check, struct x509_pki_facts *facts,
                     enum reason *reason, struct err *err);
