@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cert_findings.h"
 #include "clock.h"
 #include "file_read.h"
 #include "inspect_chain.h"
@@ -109,6 +110,17 @@ static int say_good(const struct peer_cert *peer, int64_t now_ms, struct buf *ou
                       inspect_text_duration(peer->not_after_ms - now_ms, how_long));
 }
 
+static int say_good_caller(const struct peer_cert *peer, int64_t now_ms, struct buf *out)
+{
+    char until[CLOCK_TEXT_MAX], how_long[INSPECT_TEXT_DURATION_MAX];
+    return buf_printf(
+        out,
+        "verdict: good: an mtls port with this client-ca takes the caller for %s until "
+        "%s, %s from now\n",
+        peer->principal, clock_format(peer->not_after_ms, until),
+        inspect_text_duration(peer->not_after_ms - now_ms, how_long));
+}
+
 static int say_refused(enum reason reason, const struct err *why, struct buf *out)
 {
     return buf_printf(out, "verdict: refused (%s): %s\n  %s\n", reason_name(reason), why->message,
@@ -152,6 +164,37 @@ static enum inspect_exit verify(const struct inspect_config *config,
     return exit;
 }
 
+static enum inspect_exit judge_caller(const struct inspect_config *config,
+                                      const struct inspect_chain *chain, int64_t now_ms,
+                                      struct buf *out, struct err *err)
+{
+    struct judge judge = {0};
+    struct pki pki = {.peer = PKI_CLIENT, .max_intermediates = config->verify_depth};
+    enum inspect_exit exit = INSPECT_NOT_READ;
+    inspect_config_principals(config->principal_from, &pki);
+    if (read_bundle(&judge, config->client_ca_file, NULL, err) == 0 &&
+        read_crls(&judge, config->crl_file, err) == 0) {
+        const struct trust trust = {.crls = judge.crls};
+        enum reason reason;
+        struct err why;
+        pki.roots = judge.bundle;
+        struct peer_cert *peer =
+            peer_cert_verify(&(struct peer_cert_check){.chain = chain->certs,
+                                                       .num_certs = chain->num_certs,
+                                                       .trust = &trust,
+                                                       .pki = &pki,
+                                                       .now_ms = now_ms},
+                             &reason, &why);
+        exit = peer == NULL ? INSPECT_REFUSED : INSPECT_GOOD;
+        if ((peer == NULL ? say_refused(reason, &why, out) : say_good_caller(peer, now_ms, out)) <
+            0)
+            exit = out_of_memory(err);
+        peer_cert_unref(peer);
+    }
+    judge_done(&judge);
+    return exit;
+}
+
 static enum inspect_exit judge_chain(const struct inspect_config *config,
                                      const struct inspect_chain *chain, int64_t now_ms,
                                      struct buf *out, struct err *err)
@@ -159,9 +202,12 @@ static enum inspect_exit judge_chain(const struct inspect_config *config,
     char claimed[SPIFFE_TRUST_DOMAIN_MAX + 1] = "";
     const char *trust_domain = config->trust_domain;
     struct judge judge = {0};
+    if (config->client_ca_file[0] != '\0')
+        return judge_caller(config, chain, now_ms, out, err);
     if (config->trust_bundle_file[0] == '\0')
-        return buf_append_str(out, "verdict: none; --trust-bundle gives the roots to judge by\n") <
-                       0
+        return buf_append_str(out,
+                              "verdict: none; --trust-bundle or --client-ca gives the roots to "
+                              "judge by\n") < 0
                    ? out_of_memory(err)
                    : INSPECT_GOOD;
     /* Where it claims none, it is refused for that, whosever the roots are. */
@@ -174,6 +220,41 @@ static enum inspect_exit judge_chain(const struct inspect_config *config,
         exit = verify(config, chain, &judge, now_ms, out, err);
     judge_done(&judge);
     return exit;
+}
+
+/* ---------------------------------------------------------------------------- whatever the issuer -- */
+
+/* A CA's is no mistake; it is only nothing to come with. */
+static int say_is_ca(const struct cert_finding *findings, size_t num, struct buf *out)
+{
+    for (size_t i = 0; i < num; i++)
+        if (findings[i].reason == REASON_CERT_IS_CA)
+            return buf_append_str(out, "  It may stand in a --trust-bundle or a --client-ca; who "
+                                       "presents it is refused.\n");
+    return 0;
+}
+
+static int say_findings(const char *who, const struct peer_cert_der *leaf, const struct pki *pki,
+                        int64_t now_ms, struct buf *out)
+{
+    struct cert_finding findings[CERT_FINDINGS_MAX];
+    size_t num = cert_findings_list(leaf, pki, now_ms, findings);
+    int result = num == 0 ? buf_printf(out, "%s: nothing against it but, maybe, its issuer\n", who)
+                          : buf_printf(out, "%s: would refuse it, whoever has issued it\n", who);
+    for (size_t i = 0; i < num && result == 0; i++)
+        result =
+            buf_printf(out, "  %s: %s\n", reason_name(findings[i].reason), findings[i].why.message);
+    return result < 0 ? -1 : say_is_ca(findings, num, out);
+}
+
+static int explain(const struct inspect_config *config, const struct inspect_chain *chain,
+                   int64_t now_ms, struct buf *out)
+{
+    struct pki pki = {.peer = PKI_CLIENT};
+    inspect_config_principals(config->principal_from, &pki);
+    return say_findings("peers in the mesh", &chain->certs[0], NULL, now_ms, out) < 0
+               ? -1
+               : say_findings("an mtls port", &chain->certs[0], &pki, now_ms, out);
 }
 
 /* --------------------------------------------------------------------------------------- the key -- */
@@ -218,7 +299,7 @@ static enum inspect_exit inspect_chain(const struct inspect_config *config,
 {
     int64_t now_ms = clock_wall_ms();
     enum inspect_exit key_exit = INSPECT_GOOD;
-    if (inspect_text_write(chain, now_ms, out) < 0)
+    if (inspect_text_write(chain, now_ms, out) < 0 || explain(config, chain, now_ms, out) < 0)
         return out_of_memory(err);
     if (config->key_file[0] != '\0')
         key_exit = check_key(config->key_file, chain, out, err);

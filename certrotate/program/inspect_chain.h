@@ -19,7 +19,15 @@ struct inspect_chain {
     size_t num_certs;
 };
 
-/* Reads PEM's certificates (other blocks are passed over) or DER. 0, or -1 with *err. */
+/*
+ * Reads PEM's certificates (other blocks are passed over) or DER, into an empty chain. At least one: of
+ * what has none, *err says what it is instead. What is inside the certificates is not looked at. 0, or
+ * -1 with *err and an empty chain.
+ */
+int inspect_chain_parse(struct inspect_chain *chain, const uint8_t *bytes, size_t len,
+                        struct err *err);
+
+/* The same from a file. */
 int inspect_chain_read(struct inspect_chain *chain, const char *path, struct err *err);
 
 /*

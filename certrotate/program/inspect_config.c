@@ -3,6 +3,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "cert_rules.h"
+#include "principal.h"
 #include "spiffe_id.h"
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND };
@@ -15,6 +17,7 @@ enum { SECOND = 1000, MINUTE = 60 * SECOND };
 
 #define WHAT   "What to look at"
 #define VERIFY "How to verify"
+#define DOOR   "An application's own door"
 
 static const struct option_spec specs[] = {
     OPTION("file", OPTION_PATH, file, "", WHAT,
@@ -44,11 +47,22 @@ static const struct option_spec specs[] = {
     OPTION("legacy-key-usage", OPTION_BOOL, legacy_key_usage, "false", VERIFY,
            .help = "Go by a keyUsage that is missing or not critical, which X.509-SVID forbids and "
                    "hand-made certificates often have."),
+
+    OPTION("client-ca", OPTION_PATH, client_ca_file, "", DOOR,
+           .help = "PEM file of the roots by which an mtls port of the agent verifies its callers. "
+                   "With this the certificate is judged as a caller's."),
+    OPTION("verify-depth", OPTION_U32, verify_depth, "1", DOOR, .max = CERT_CHAIN_MAX,
+           .help = "CA certificates that may stand between the caller's and the root."),
+    OPTION("principal-from", OPTION_TEXT, principal_from, "uri,dns,email,cn", DOOR,
+           .help = "Kinds of name that such a port makes the principal of, in this order, with "
+                   "commas between."),
 };
 
 const struct option_table inspect_config_table = {
     .program = "remora-certrotate inspect [FILE]",
-    .description = "shows a certificate as a peer in the mesh sees it, and whether it verifies",
+    .description =
+        "shows any certificate, what peers in the mesh and an application's own door would refuse "
+        "about it, and whether it verifies",
     .env_prefix = "REMORA_CERTROTATE_INSPECT_",
     .first_word = "file",
     .specs = specs,
@@ -71,13 +85,39 @@ static int check_names(const struct options *options, const struct inspect_confi
     return 0;
 }
 
+int inspect_config_principals(const char *text, struct pki *pki)
+{
+    pki->num_principals = 0;
+    while (*text != '\0') {
+        char name[8];
+        size_t len = strcspn(text, ",");
+        if (len >= sizeof(name) || pki->num_principals == NUM_PRINCIPAL_KINDS)
+            return -1;
+        memcpy(name, text, len);
+        name[len] = '\0';
+        if (!principal_kind_parse(name, &pki->principals[pki->num_principals++]))
+            return -1;
+        text += len + (text[len] == ',');
+    }
+    return pki->num_principals > 0 ? 0 : -1;
+}
+
 static int check(const struct options *options, const struct inspect_config *config,
                  struct err *err)
 {
     if ((config->file[0] == '\0') == (config->address[0] == '\0'))
         return err_set(err, ERR_INVALID, "either a file or --address says what to look at");
-    if (config->crl_file[0] != '\0' && config->trust_bundle_file[0] == '\0')
-        return options_error(options, "crl", err, "without a trust-bundle nothing is judged");
+    bool in_mesh = config->trust_bundle_file[0] != '\0';
+    bool at_door = config->client_ca_file[0] != '\0';
+    if (in_mesh && at_door)
+        return options_error(options, "client-ca", err, "either this or trust-bundle");
+    if (config->crl_file[0] != '\0' && !in_mesh && !at_door)
+        return options_error(options, "crl", err,
+                             "without a trust-bundle or a client-ca nothing is judged");
+    struct pki pki;
+    if (inspect_config_principals(config->principal_from, &pki) < 0)
+        return options_error(options, "principal-from", err,
+                             "expected some of uri, dns, email and cn, with commas between");
     return check_names(options, config, err);
 }
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "options.h"
+#include "pki.h"
 
 /* Text is never NULL; "" is what was not given. */
 struct inspect_config {
@@ -20,6 +21,9 @@ struct inspect_config {
     const char *crl_file;
     const char *identity;
     bool legacy_key_usage;
+    const char *client_ca_file;
+    const char *principal_from; /* kinds with commas between; checked */
+    uint32_t verify_depth;
 };
 
 extern const struct option_table inspect_config_table;
@@ -30,5 +34,8 @@ extern const struct option_table inspect_config_table;
  */
 struct options *inspect_config_load(struct inspect_config *config, int argc, char *const *argv,
                                     struct err *err);
+
+/* The kinds of `principal_from`. -1: something else is in it. */
+int inspect_config_principals(const char *text, struct pki *pki);
 
 #endif

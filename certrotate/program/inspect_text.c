@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "addr.h"
 #include "clock.h"
 
 enum {
@@ -101,6 +102,16 @@ static int add_name(struct buf *out, const char *label, const X509_NAME *name)
     return buf_printf(out, "  %s  %s\n", label, text[0] == '\0' ? "(empty)" : text);
 }
 
+static int add_address(struct buf *out, const ASN1_STRING *octets)
+{
+    struct ip ip;
+    char text[ADDR_TEXT_MAX];
+    bool is_known = ip_from_bytes(&ip, ASN1_STRING_get0_data(octets),
+                                  (size_t)ASN1_STRING_length(octets), NULL) == 0;
+    return buf_printf(out, "  address        %s\n",
+                      is_known ? ip_format(&ip, text) : "cannot be read");
+}
+
 static int add_alternative_name(struct buf *out, const GENERAL_NAME *name, bool is_ca)
 {
     const ASN1_STRING *text = NULL;
@@ -111,6 +122,11 @@ static int add_alternative_name(struct buf *out, const GENERAL_NAME *name, bool 
     } else if (name->type == GEN_DNS) {
         text = name->d.dNSName;
         label = "DNS name     ";
+    } else if (name->type == GEN_EMAIL) {
+        text = name->d.rfc822Name;
+        label = "e-mail       ";
+    } else if (name->type == GEN_IPADD) {
+        return add_address(out, name->d.iPAddress);
     }
     if (text == NULL)
         return buf_append_str(out, "  other name     of a kind that says nothing in a mesh\n");
@@ -223,12 +239,23 @@ static int add_extended_key_usage(struct buf *out, X509 *cert)
 
 /* ------------------------------------------------------------------------------------ the whole -- */
 
+/* By its own key, not only in its own name. */
+static bool is_self_signed(X509 *cert)
+{
+    EVP_PKEY *key = X509_get_pubkey(cert);
+    bool result = key != NULL && X509_verify(cert, key) == 1;
+    EVP_PKEY_free(key);
+    ERR_clear_error();
+    return result;
+}
+
 static int add_cert(struct buf *out, X509 *cert, const struct peer_cert_der *der, int64_t now_ms)
 {
     bool is_ca = (X509_get_extension_flags(cert) & EXFLAG_CA) != 0;
     if (add_alternative_names(out, cert, is_ca) < 0 ||
         add_name(out, "subject      ", X509_get_subject_name(cert)) < 0 ||
-        add_name(out, "issuer       ", X509_get_issuer_name(cert)) < 0)
+        add_name(out, is_self_signed(cert) ? "self-signed  " : "issuer       ",
+                 X509_get_issuer_name(cert)) < 0)
         return -1;
     if (add_numbers(out, cert, der) < 0 ||
         add_time(out, "valid from   ", X509_get0_notBefore(cert), now_ms) < 0 ||

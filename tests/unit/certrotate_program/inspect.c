@@ -225,6 +225,85 @@ static void a_certificate_that_is_none_is_shown_as_that(void **state)
     expect(place, "verdict: refused (cert_malformed): ");
 }
 
+/* What the tutorials make: a common name, and an extended key usage or none. */
+static void a_callers_certificate_is_judged_as_an_mtls_port_does(void **state)
+{
+    struct place *place = *state;
+    struct cert_built *caller = cert_builder_make(
+        place->root, &(struct cert_spec){.common_name = "client", .eku = CERT_EKU_CLIENT});
+    put_text(place, "caller.pem", cert_builder_chain_pem(caller));
+    cert_builder_free(caller);
+    const char *file = in(place, "caller.pem");
+    assert_int_equal(run(place, WORDS(file, "--client-ca", in(place, "root.pem"))), INSPECT_GOOD);
+    expect(place, "  cert_no_spiffe_id: ");
+    expect(place, "  cert_key_usage: the certificate's extended key usage lacks serverAuth\n");
+    expect(place, "an mtls port: nothing against it but, maybe, its issuer\n");
+    expect(place,
+           "verdict: good: an mtls port with this client-ca takes the caller for cn:client ");
+    file = in(place, "caller.pem");
+    assert_int_equal(run(place, WORDS(file, "--client-ca", in(place, "root.pem"),
+                                      "--principal-from", "uri,dns")),
+                     INSPECT_REFUSED);
+    expect(place, "verdict: refused (cert_no_principal): ");
+    file = in(place, "caller.pem");
+    assert_int_equal(run(place, WORDS(file, "--client-ca", in(place, "other.pem"))),
+                     INSPECT_REFUSED);
+    expect(place, "verdict: refused (cert_untrusted): ");
+    file = in(place, "chain.pem");
+    assert_int_equal(
+        run(place, WORDS(file, "--client-ca", in(place, "root.pem"), "--verify-depth", "0")),
+        INSPECT_REFUSED);
+    expect(place, "verdict: refused (cert_too_deep): ");
+}
+
+static void all_that_is_wrong_is_said_whoever_the_issuer_is(void **state)
+{
+    struct place *place = *state;
+    int64_t now_ms = clock_wall_ms();
+    struct cert_built *cert =
+        cert_builder_make(NULL, &(struct cert_spec){.dns = {"a.example", "b.example"},
+                                                    .emails = {"jo@shop.example"},
+                                                    .ip = "10.0.0.1",
+                                                    .key = CERT_KEY_RSA_1024,
+                                                    .usage = CERT_USAGE_ENCIPHER_ONLY,
+                                                    .not_before_ms = now_ms - 3 * HOUR,
+                                                    .not_after_ms = now_ms - 2 * HOUR});
+    put_text(place, "wrong.pem", cert_builder_pem(cert));
+    cert_builder_free(cert);
+    assert_int_equal(run(place, WORDS(in(place, "wrong.pem"))), INSPECT_GOOD);
+    expect(place, "  self-signed    ");
+    expect(place, "  e-mail         jo@shop.example\n");
+    expect(place, "  address        10.0.0.1\n");
+    static const char *const REASONS[] = {"cert_no_spiffe_id", "cert_bad_principal", "cert_weak",
+                                          "cert_key_usage", "cert_expired"};
+    for (size_t i = 0; i < sizeof(REASONS) / sizeof(REASONS[0]); i++)
+        expect(place, REASONS[i]);
+    assert_int_equal(run(place, WORDS(in(place, "root.pem"))), INSPECT_GOOD);
+    expect(place, "who presents it is refused");
+}
+
+static void files_of_other_things_are_called_by_their_name(void **state)
+{
+    struct place *place = *state;
+    static const struct {
+        const char *text, *words;
+    } CASES[] = {
+        {"-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQUEST-----\n",
+         "remora-controlplane sign"},
+        {"-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n", "it is a key"},
+        {"-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n", "--crl"},
+        {"-----BEGIN PKCS7-----\nMAA=\n-----END PKCS7-----\n", "PKCS#7"},
+        {"0\x06\x02\x01\x03\x04\x01x", "PKCS#12"},
+        {"hello", "no certificate"},
+    };
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        put_text(place, "other", CASES[i].text);
+        assert_int_equal(run(place, WORDS(in(place, "other"))), INSPECT_NOT_READ);
+        if (strstr(place->err.message, CASES[i].words) == NULL)
+            fail_msg("expected \"%s\" in: %s", CASES[i].words, place->err.message);
+    }
+}
+
 static void the_command_line_is_checked(void **state)
 {
     struct place *place = *state;
@@ -233,6 +312,12 @@ static void the_command_line_is_checked(void **state)
     assert_int_equal(run(place, WORDS("x", "--crl", "y")), INSPECT_USAGE);
     assert_int_equal(run(place, WORDS("x", "--identity", "http://td/a")), INSPECT_USAGE);
     assert_int_equal(run(place, WORDS("x", "--trust-domain", "TD")), INSPECT_USAGE);
+    assert_int_equal(run(place, WORDS("x", "--principal-from", "ip")), INSPECT_USAGE);
+    assert_int_equal(run(place, WORDS("x", "--principal-from", "")), INSPECT_USAGE);
+    assert_int_equal(run(place, WORDS("x", "--principal-from", "dns,cn,dns,cn,dns,cn,dns")),
+                     INSPECT_USAGE);
+    assert_int_equal(run(place, WORDS("x", "--client-ca", "y", "--trust-bundle", "y")),
+                     INSPECT_USAGE);
     assert_int_equal(run(place, WORDS("--address", "nowhere")), INSPECT_UNREACHABLE);
 }
 
@@ -269,6 +354,9 @@ int main(void)
         TEST(der_and_files_with_a_key_are_read),
         TEST(what_cannot_be_read_is_named),
         TEST(a_certificate_that_is_none_is_shown_as_that),
+        TEST(a_callers_certificate_is_judged_as_an_mtls_port_does),
+        TEST(all_that_is_wrong_is_said_whoever_the_issuer_is),
+        TEST(files_of_other_things_are_called_by_their_name),
         TEST(the_command_line_is_checked),
         cmocka_unit_test(durations_have_two_units),
     };
