@@ -335,6 +335,7 @@ static struct tls_conn *eager_connect(struct eager *eager, struct tls_context *s
     if (tls_conn_status(conn) == TLS_OPEN)
         tls_conn_send(conn, (const uint8_t *)"hello", 5);
     eager_talk(eager, conn, &plain);
+    buf_done(&plain);
     return conn;
 }
 
