@@ -171,6 +171,54 @@ class Served(Case):
         self.assertEqual(self.inspect("--address", "127.0.0.1:1")[0], 69)
 
 
+class OpensslInHand(Case):
+    """A private CA, keys and requests made with openssl, beside a mesh that uses the same CA."""
+
+    def openssl(self, *arguments):
+        self.pod.run(["openssl", *arguments])
+
+    def make_ca(self):
+        """As in the tutorials; the control plane takes it as it is."""
+        os.mkdir(self.mesh.state_dir, 0o755)
+        self.ca_key = os.path.join(self.mesh.state_dir, "root-key.pem")
+        self.openssl("req", "-x509", "-newkey", "rsa:4096", "-nodes", "-days", "3650", "-subj", "/CN=Private CA", "-keyout", self.ca_key,
+                     "-out", self.mesh.root_file)
+        os.chmod(self.ca_key, 0o600)
+
+    def sign(self, request, *options):
+        done = self.pod.run([program("remora-controlplane"), "sign", request, "--ca-cert", self.mesh.root_file, "--ca-key", self.ca_key,
+                             *options], check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+    def test_a_callers_certificate_is_signed_explained_and_exported_for_a_browser(self):
+        self.make_ca()
+        self.start_control()
+        self.assertEqual(self.once().returncode, 0)
+        folder = os.path.join(self.memory, "hand")
+        os.mkdir(folder, 0o700)
+        key, request, cert, bundle, password = (os.path.join(folder, name) for name in ("client.key", "client.csr", "client.crt", "client.p12",
+                                                                                        "password"))
+        self.openssl("req", "-new", "-newkey", "rsa:4096", "-nodes", "-subj", "/O=Shop/CN=client", "-keyout", key, "-out", request)
+        self.sign(request, "--allow-cn", "client", "--out", cert)
+        code, text = self.inspect(cert, "--client-ca", self.mesh.root_file)
+        self.assertEqual(code, 0, text)
+        self.assertIn("takes the caller for cn:client", text)
+        self.assertIn("peers in the mesh: would refuse it", text)
+        replace_file(password, "browsers want one\n", mode=0o600)
+        self.pod.run([program("remora-certrotate"), "export", "--cert", cert, "--key", key, "--chain", self.mesh.root_file, "--pkcs12", bundle,
+                      "--password-file", password])
+        # Whose certificate the caller has is seen by a server of Python's, which got its own from the same CA by certrotate.
+        served = TLS_SERVER.replace("    return context\n", "    context.verify_mode = ssl.CERT_REQUIRED\n    return context\n", 1)
+        server = self.pod.start(["/usr/bin/python3", "-c", served, self.files, str(SERVER_PORT)], uid=AGENT_UID)
+        server.wait_log("serving")
+        base = ["curl", "-sS", "--http0.9", "--max-time", "10", "-k", f"https://127.0.0.1:{SERVER_PORT}/hello"]
+        for options in (["--cert", cert, "--key", key], ["--cert-type", "P12", "--cert", bundle + ":browsers want one"]):
+            done = self.pod.run([*base, *options], check=False)
+            self.assertIn("GET /hello", done.stdout, done.stderr)
+        self.assertNotEqual(self.pod.run(base, check=False).returncode, 0)
+
+
 class Files(Case):
     """The files themselves, and who may read them."""
 

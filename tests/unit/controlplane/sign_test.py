@@ -293,6 +293,26 @@ class SignTest(unittest.TestCase):
         self.sign(self.request(), "--allow-cn", "client", code=FAILED, ca=["--ca-cert", cert, "--ca-key", self.key])
         self.assertIn("not a CA", self.words)
 
+    def serve(self, *options):
+        tokens = self.path("tokens.yaml")
+        replace_file(tokens, '{"tokens": []}')
+        return subprocess.Popen([PROGRAM, "--listen", "127.0.0.1:0", "--tokens-file", tokens, *options], stderr=subprocess.PIPE, text=True)
+
+    def test_the_server_uses_the_same_files(self):
+        with self.serve("--ca-cert", self.ca_cert, "--ca-key", self.ca_key) as server:
+            line = server.stderr.readline()
+            server.terminate()
+            server.communicate(timeout=60)
+        fingerprint = openssl("x509", "-noout", "-fingerprint", "-sha256", "-in", self.ca_cert).split("=")[1].strip().replace(":", "").lower()
+        self.assertIn("CA loaded", line)
+        self.assertIn(fingerprint, line)
+        for options, words in ((["--ca-cert", self.ca_cert], "belong together"), (["--state-dir", self.folder], "either"), (["--intermediate"], "only in a")):
+            if len(options) == 1 or options[0] == "--state-dir":
+                options = [*options, "--ca-cert", self.ca_cert, "--ca-key", self.ca_key]
+            with self.serve(*options) as server:
+                self.assertIn(words, server.communicate(timeout=60)[1])
+            self.assertEqual(server.returncode, USAGE)
+
     def test_help_names_the_exit_codes(self):
         result = subprocess.run([PROGRAM, "sign", "--help"], capture_output=True, text=True, check=True, timeout=60)
         for text in ("--allow-dns", "--keep-subject", "Exit codes:", "77"):
