@@ -216,34 +216,42 @@ static void check_message(struct client_hello *hello)
 /* Returns how many it took, which is not 0. */
 static size_t take_body(struct client_hello *hello, const uint8_t *bytes, size_t len)
 {
-    size_t take = wanted_len(hello) - buf_len(&hello->message);
-    if (take > len)
-        take = len;
-    if (take > hello->record_left)
-        take = hello->record_left;
-    if (buf_append(&hello->message, bytes, take) < 0) {
+    size_t taken = wanted_len(hello) - buf_len(&hello->message);
+    if (taken > len)
+        taken = len;
+    if (taken > hello->record_left)
+        taken = hello->record_left;
+    if (buf_append(&hello->message, bytes, taken) < 0) {
         hello->status = CLIENT_HELLO_NO_MEMORY;
-        return take;
+        return taken;
     }
-    hello->record_left -= take;
+    hello->record_left -= taken;
     check_message(hello);
-    return take;
+    return taken;
+}
+
+/* Returns how many it took, which is not 0. */
+static size_t take(struct client_hello *hello, const uint8_t *bytes, size_t len)
+{
+    if (hello->record_left > 0)
+        return take_body(hello, bytes, len);
+    take_header_byte(hello, *bytes);
+    return 1;
 }
 
 enum client_hello_status client_hello_feed(struct client_hello *hello, const uint8_t *bytes,
                                            size_t len)
 {
     while (len > 0 && hello->status == CLIENT_HELLO_MORE) {
-        size_t taken = 1;
-        if (hello->record_left > 0)
-            taken = take_body(hello, bytes, len);
-        else
-            take_header_byte(hello, *bytes);
+        size_t room = CLIENT_HELLO_MAX - hello->fed_len;
+        if (room == 0) {
+            break_rule(hello, "it is too long");
+            break;
+        }
+        size_t taken = take(hello, bytes, len < room ? len : room);
         bytes += taken;
         len -= taken;
         hello->fed_len += taken;
-        if (hello->fed_len > CLIENT_HELLO_MAX && hello->status == CLIENT_HELLO_MORE)
-            break_rule(hello, "it is too long");
     }
     return hello->status;
 }

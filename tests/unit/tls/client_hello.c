@@ -397,6 +397,32 @@ static void the_headers_of_records_count_towards_the_limit(void **state)
     client_hello_done(&hello);
 }
 
+/* The last byte that is allowed, and the first that is not, however they come. */
+static void the_limit_is_where_it_is_however_the_bytes_are_cut(void **state)
+{
+    static uint8_t zeros[CLIENT_HELLO_MAX];
+    const size_t header_len = 2 + 32 + 1 + 4 + 2 + 2 + 4 + 4; /* up to the extension's content */
+    const size_t num_records = 4;
+    for (int over = 0; over < 2; over++) {
+        struct buf extension = {0};
+        size_t len = CLIENT_HELLO_MAX - num_records * 5 - header_len + (size_t)over;
+        add_u16(&extension, 21); /* padding */
+        add_u16(&extension, len);
+        buf_append(&extension, zeros, len);
+        const struct bytes extensions = {(const char *)buf_head(&extension), buf_len(&extension)};
+        struct buf bytes = make(&extensions, RECORD_WHOLE);
+        assert_int_equal(buf_len(&bytes), CLIENT_HELLO_MAX + over);
+        for (size_t i = 0; i < NUM_CHUNKS; i++) {
+            struct client_hello hello;
+            assert_int_equal(feed(&hello, buf_head(&bytes), buf_len(&bytes), CHUNKS[i]),
+                             over ? CLIENT_HELLO_BAD : CLIENT_HELLO_DONE);
+            client_hello_done(&hello);
+        }
+        buf_done(&bytes);
+        buf_done(&extension);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -409,6 +435,7 @@ int main(void)
         cmocka_unit_test(a_big_hello_is_read_over_records_of_any_size),
         cmocka_unit_test(what_is_not_tls_is_known_by_its_first_wrong_byte),
         cmocka_unit_test(a_message_that_ends_early_is_refused),
+        cmocka_unit_test(the_limit_is_where_it_is_however_the_bytes_are_cut),
         cmocka_unit_test(the_headers_of_records_count_towards_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
