@@ -110,8 +110,8 @@ enum reason_severity { REASON_OK, REASON_QUIET, REASON_REFUSED, REASON_FAULT };
     X(CERT_BAD_PRINCIPAL, "TLS_FAILURE", FAULT,                                                    \
       "the name in the peer's certificate is ambiguous or malformed")                              \
     X(IDENTITY_MISMATCH, "TLS_FAILURE", FAULT,                                                     \
-      "the peer is not who discovery says is at this address; has the address moved to another "   \
-      "pod?")                                                                                      \
+      "the peer is not who is expected at this address; has the address moved to another pod, "    \
+      "does a rule name another server?")                                                          \
     /* The tunnel itself failed. */                                                                \
     X(HTTP2_FAILED, "H2_HANDSHAKE_FAILURE", FAULT, "the peer broke HTTP/2")                        \
     X(PEER_REFUSED, "PEER_REFUSED", FAULT,                                                         \

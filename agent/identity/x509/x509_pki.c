@@ -13,7 +13,10 @@
 #include "x509_crl.h"
 #include "x509_path.h"
 
-enum { SUBJECT_TEXT = 96 };
+enum {
+    SUBJECT_TEXT = 96,
+    NAMES_TEXT = 160, /* of a server that is another one: enough to see who it is */
+};
 
 static int refuse(enum reason *reason, enum reason why)
 {
@@ -147,6 +150,51 @@ static bool is_address(const char *name)
     return inet_pton(AF_INET, name, &address) == 1 || inet_pton(AF_INET6, name, &address) == 1;
 }
 
+/* Appends a name, or as much as there is room for; what is not printable is shown as "?". */
+static size_t append_name(char *out, size_t size, size_t len, const uint8_t *name, size_t name_len)
+{
+    static const char *const separators[] = {"'", ", '"};
+    for (const char *at = separators[len > 0]; *at != '\0' && len + 1 < size; at++)
+        out[len++] = *at;
+    for (size_t i = 0; i < name_len && len + 2 < size; i++)
+        out[len++] = name[i] > ' ' && name[i] < 0x7f && name[i] != '\'' ? (char)name[i] : '?';
+    out[len++] = '\'';
+    out[len] = '\0';
+    return len;
+}
+
+static size_t append_san(char *out, size_t size, size_t len, const GENERAL_NAME *name)
+{
+    char text[INET6_ADDRSTRLEN];
+    if (name->type == GEN_DNS)
+        return append_name(out, size, len, ASN1_STRING_get0_data(name->d.dNSName),
+                           (size_t)ASN1_STRING_length(name->d.dNSName));
+    if (name->type != GEN_IPADD)
+        return len;
+    const uint8_t *address = ASN1_STRING_get0_data(name->d.iPAddress);
+    int address_len = ASN1_STRING_length(name->d.iPAddress);
+    int family = address_len == 4 ? AF_INET : AF_INET6;
+    if ((address_len != 4 && address_len != 16) ||
+        inet_ntop(family, address, text, sizeof(text)) == NULL)
+        return len;
+    return append_name(out, size, len, (const uint8_t *)text, strlen(text));
+}
+
+/* The DNS names and addresses that a server's certificate is for, as far as there is room. Returns `out`. */
+static const char *describe_names(X509 *leaf, char *out, size_t size)
+{
+    enum { ROOM = 16 }; /* with less, a name is not worth beginning */
+    GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
+    size_t len = 0;
+    ERR_clear_error();
+    for (size_t i = 0; i < sk_GENERAL_NAME_num(names) && len + ROOM < size; i++)
+        len = append_san(out, size, len, sk_GENERAL_NAME_value(names, i));
+    GENERAL_NAMES_free(names);
+    if (len == 0)
+        snprintf(out, size, "no name at all");
+    return out;
+}
+
 /* RFC 9525: SANs only; a wildcard stands for the leftmost label. */
 static int read_server(const struct x509_pki_check *check, X509 *leaf,
                        struct x509_principal *principal, enum reason *reason, struct err *err)
@@ -158,7 +206,9 @@ static int read_server(const struct x509_pki_check *check, X509 *leaf,
                                                   X509_CHECK_FLAG_NEVER_CHECK_SUBJECT, NULL);
     ERR_clear_error();
     if (matches != 1) {
-        err_set(err, ERR_TLS, "it is not for '%.200s'", name);
+        char found[NAMES_TEXT];
+        err_set(err, ERR_TLS, "it is not for '%.160s' but for %s", name,
+                describe_names(leaf, found, sizeof(found)));
         return refuse(reason, REASON_IDENTITY_MISMATCH);
     }
     *principal = (struct x509_principal){.kind = is_by_address ? PRINCIPAL_IP : PRINCIPAL_DNS};

@@ -412,6 +412,28 @@ static void a_server_is_known_by_the_name_that_was_asked_for(void **state)
     }
 }
 
+static void a_server_that_is_another_one_is_named(void **state)
+{
+    const struct world *world = *state;
+    const struct {
+        struct cert_spec spec;
+        const char *text;
+    } cases[] = {
+        {{.dns = {"b.example"}}, "it is not for 'a.example' but for 'b.example'"},
+        {{.dns = {"*.b.example", "c.d"}, .ip = "198.18.0.1"},
+         "for '*.b.example', 'c.d', '198.18.0.1'"},
+        {{.dns = {"b 'x\n"}}, "for 'b??x?'"},
+        {{.common_name = "a.example"}, "but for no name at all"},
+    };
+    const struct pki pki = {.peer = PKI_SERVER, .roots = world->roots, .server_name = "a.example"};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct cert_built *leaf = cert_builder_make(world->root, &cases[i].spec);
+        expect_refusal(world, &pki, (struct cert_built *[]){leaf, NULL}, REASON_IDENTITY_MISMATCH,
+                       cases[i].text);
+        cert_builder_free(leaf);
+    }
+}
+
 static void a_clients_certificate_is_not_a_servers(void **state)
 {
     const struct world *world = *state;
@@ -475,6 +497,7 @@ int main(void)
         cmocka_unit_test(a_leaf_is_no_issuer),
         cmocka_unit_test(a_trust_domain_of_ours_is_spoken_for_by_its_own_bundle),
         cmocka_unit_test(a_server_is_known_by_the_name_that_was_asked_for),
+        cmocka_unit_test(a_server_that_is_another_one_is_named),
         cmocka_unit_test(a_clients_certificate_is_not_a_servers),
         cmocka_unit_test(a_revoked_client_is_refused_and_one_that_is_connected_judged_again),
     };
