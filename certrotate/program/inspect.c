@@ -19,8 +19,9 @@
 
 /* What to judge by, from the files. */
 struct judge {
-    struct trust_bundle *bundle;
-    struct crl_set *crls; /* NULL: no list was given */
+    struct trust_bundle *bundle;    /* of the mesh; NULL: not given, as for the others */
+    struct trust_bundle *client_ca; /* of an application's own door */
+    struct crl_set *crls;
 };
 
 static enum inspect_exit out_of_memory(struct err *err)
@@ -34,6 +35,7 @@ static enum inspect_exit out_of_memory(struct err *err)
 static void judge_done(struct judge *judge)
 {
     trust_bundle_unref(judge->bundle);
+    trust_bundle_unref(judge->client_ca);
     crl_set_unref(judge->crls);
 }
 
@@ -45,7 +47,7 @@ static struct cert_bytes as_bytes(const uint8_t *bytes, size_t len)
         .bytes = bytes, .len = len, .encoding = is_der ? CERT_DER : CERT_PEM};
 }
 
-static int read_bundle(struct judge *judge, const char *path, const char *trust_domain,
+static int read_bundle(struct trust_bundle **bundle, const char *path, const char *trust_domain,
                        struct err *err)
 {
     size_t len;
@@ -53,9 +55,9 @@ static int read_bundle(struct judge *judge, const char *path, const char *trust_
     if (bytes == NULL)
         return -1;
     const struct cert_bytes certs = as_bytes(bytes, len);
-    judge->bundle = trust_bundle_new(trust_domain, &certs, err);
+    *bundle = trust_bundle_new(trust_domain, &certs, err);
     file_read_free(bytes, len);
-    return judge->bundle == NULL ? err_prefix(err, "%s", path) : 0;
+    return *bundle == NULL ? err_prefix(err, "%s", path) : 0;
 }
 
 static int read_crls(struct judge *judge, const char *path, struct err *err)
@@ -164,60 +166,75 @@ static enum inspect_exit verify(const struct inspect_config *config,
     return exit;
 }
 
-static enum inspect_exit judge_caller(const struct inspect_config *config,
-                                      const struct inspect_chain *chain, int64_t now_ms,
-                                      struct buf *out, struct err *err)
+/* The trust domain whose roots the trust bundle has: as it was given, or claimed. */
+static const char *trust_domain_of(const struct inspect_config *config,
+                                   const struct inspect_chain *chain,
+                                   char claimed[SPIFFE_TRUST_DOMAIN_MAX + 1])
 {
-    struct judge judge = {0};
-    struct pki pki = {.peer = PKI_CLIENT, .max_intermediates = config->verify_depth};
-    enum inspect_exit exit = INSPECT_NOT_READ;
+    if (config->trust_domain[0] != '\0')
+        return config->trust_domain;
+    /* Where it claims none, it is refused for that, whosever the roots are. */
+    return find_trust_domain(&chain->certs[0], claimed, SPIFFE_TRUST_DOMAIN_MAX + 1) ? claimed
+                                                                                     : "none";
+}
+
+static enum inspect_exit verify_caller(const struct inspect_config *config,
+                                       const struct inspect_chain *chain, const struct judge *judge,
+                                       int64_t now_ms, struct buf *out, struct err *err)
+{
+    struct trust_bundle *const mesh[] = {judge->bundle};
+    const struct trust trust = {
+        .bundles = mesh, .num_bundles = judge->bundle == NULL ? 0 : 1, .crls = judge->crls};
+    struct pki pki = {
+        .peer = PKI_CLIENT, .roots = judge->client_ca, .max_intermediates = config->verify_depth};
     inspect_config_principals(config->principal_from, &pki);
-    if (read_bundle(&judge, config->client_ca_file, NULL, err) == 0 &&
-        read_crls(&judge, config->crl_file, err) == 0) {
-        const struct trust trust = {.crls = judge.crls};
-        enum reason reason;
-        struct err why;
-        pki.roots = judge.bundle;
-        struct peer_cert *peer =
-            peer_cert_verify(&(struct peer_cert_check){.chain = chain->certs,
-                                                       .num_certs = chain->num_certs,
-                                                       .trust = &trust,
-                                                       .pki = &pki,
-                                                       .now_ms = now_ms},
-                             &reason, &why);
-        exit = peer == NULL ? INSPECT_REFUSED : INSPECT_GOOD;
-        if ((peer == NULL ? say_refused(reason, &why, out) : say_good_caller(peer, now_ms, out)) <
-            0)
-            exit = out_of_memory(err);
-        peer_cert_unref(peer);
-    }
-    judge_done(&judge);
-    return exit;
+    enum reason reason;
+    struct err why;
+    struct peer_cert *peer =
+        peer_cert_verify(&(struct peer_cert_check){.chain = chain->certs,
+                                                   .num_certs = chain->num_certs,
+                                                   .trust = &trust,
+                                                   .pki = &pki,
+                                                   .now_ms = now_ms},
+                         &reason, &why);
+    bool is_good = peer != NULL;
+    int result = is_good ? say_good_caller(peer, now_ms, out) : say_refused(reason, &why, out);
+    peer_cert_unref(peer);
+    if (result < 0)
+        return out_of_memory(err);
+    return is_good ? INSPECT_GOOD : INSPECT_REFUSED;
+}
+
+static int read_judge(struct judge *judge, const struct inspect_config *config,
+                      const struct inspect_chain *chain, struct err *err)
+{
+    char claimed[SPIFFE_TRUST_DOMAIN_MAX + 1];
+    if (config->trust_bundle_file[0] != '\0' &&
+        read_bundle(&judge->bundle, config->trust_bundle_file,
+                    trust_domain_of(config, chain, claimed), err) < 0)
+        return -1;
+    if (config->client_ca_file[0] != '\0' &&
+        read_bundle(&judge->client_ca, config->client_ca_file, NULL, err) < 0)
+        return -1;
+    return read_crls(judge, config->crl_file, err);
 }
 
 static enum inspect_exit judge_chain(const struct inspect_config *config,
                                      const struct inspect_chain *chain, int64_t now_ms,
                                      struct buf *out, struct err *err)
 {
-    char claimed[SPIFFE_TRUST_DOMAIN_MAX + 1] = "";
-    const char *trust_domain = config->trust_domain;
+    static const char NONE[] = "verdict: none; --trust-bundle or --client-ca gives the roots to "
+                               "judge by\n";
     struct judge judge = {0};
-    if (config->client_ca_file[0] != '\0')
-        return judge_caller(config, chain, now_ms, out, err);
-    if (config->trust_bundle_file[0] == '\0')
-        return buf_append_str(out,
-                              "verdict: none; --trust-bundle or --client-ca gives the roots to "
-                              "judge by\n") < 0
-                   ? out_of_memory(err)
-                   : INSPECT_GOOD;
-    /* Where it claims none, it is refused for that, whosever the roots are. */
-    if (trust_domain[0] == '\0')
-        trust_domain =
-            find_trust_domain(&chain->certs[0], claimed, sizeof(claimed)) ? claimed : "none";
-    enum inspect_exit exit = INSPECT_NOT_READ;
-    if (read_bundle(&judge, config->trust_bundle_file, trust_domain, err) == 0 &&
-        read_crls(&judge, config->crl_file, err) == 0)
+    enum inspect_exit exit;
+    if (read_judge(&judge, config, chain, err) < 0)
+        exit = INSPECT_NOT_READ;
+    else if (judge.client_ca != NULL)
+        exit = verify_caller(config, chain, &judge, now_ms, out, err);
+    else if (judge.bundle != NULL)
         exit = verify(config, chain, &judge, now_ms, out, err);
+    else
+        exit = buf_append_str(out, NONE) < 0 ? out_of_memory(err) : INSPECT_GOOD;
     judge_done(&judge);
     return exit;
 }

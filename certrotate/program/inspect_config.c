@@ -50,7 +50,8 @@ static const struct option_spec specs[] = {
 
     OPTION("client-ca", OPTION_PATH, client_ca_file, "", DOOR,
            .help = "PEM file of the roots by which an mtls port of the agent verifies its callers. "
-                   "With this the certificate is judged as a caller's."),
+                   "With this the certificate is judged as a caller's; with a trust-bundle too, "
+                   "whose trust domain only that one's CAs may name, as the agent has it."),
     OPTION("verify-depth", OPTION_U32, verify_depth, "1", DOOR, .max = CERT_CHAIN_MAX,
            .help = "CA certificates that may stand between the caller's and the root."),
     OPTION("principal-from", OPTION_TEXT, principal_from, "uri,dns,email,cn", DOOR,
@@ -109,8 +110,10 @@ static int check(const struct options *options, const struct inspect_config *con
         return err_set(err, ERR_INVALID, "either a file or --address says what to look at");
     bool in_mesh = config->trust_bundle_file[0] != '\0';
     bool at_door = config->client_ca_file[0] != '\0';
-    if (in_mesh && at_door)
-        return options_error(options, "client-ca", err, "either this or trust-bundle");
+    if (config->identity[0] != '\0' && at_door)
+        return options_error(options, "identity", err,
+                             "of a caller, which client-ca makes it, the verdict names the "
+                             "principal");
     if (config->crl_file[0] != '\0' && !in_mesh && !at_door)
         return options_error(options, "crl", err,
                              "without a trust-bundle or a client-ca nothing is judged");

@@ -254,6 +254,14 @@ static void a_callers_certificate_is_judged_as_an_mtls_port_does(void **state)
         run(place, WORDS(file, "--client-ca", in(place, "root.pem"), "--verify-depth", "0")),
         INSPECT_REFUSED);
     expect(place, "verdict: refused (cert_too_deep): ");
+    file = in(place, "chain.pem");
+    assert_int_equal(run(place, WORDS(file, "--client-ca", in(place, "root.pem"))), INSPECT_GOOD);
+    expect(place, "takes the caller for td/ns/a/sa/b until ");
+    file = in(place, "chain.pem");
+    assert_int_equal(run(place, WORDS(file, "--client-ca", in(place, "root.pem"), "--trust-bundle",
+                                      in(place, "other.pem"))),
+                     INSPECT_REFUSED);
+    expect(place, "verdict: refused (cert_wrong_trust_domain): ");
 }
 
 static void all_that_is_wrong_is_said_whoever_the_issuer_is(void **state)
@@ -316,7 +324,7 @@ static void the_command_line_is_checked(void **state)
     assert_int_equal(run(place, WORDS("x", "--principal-from", "")), INSPECT_USAGE);
     assert_int_equal(run(place, WORDS("x", "--principal-from", "dns,cn,dns,cn,dns,cn,dns")),
                      INSPECT_USAGE);
-    assert_int_equal(run(place, WORDS("x", "--client-ca", "y", "--trust-bundle", "y")),
+    assert_int_equal(run(place, WORDS("x", "--client-ca", "y", "--identity", "spiffe://td/a")),
                      INSPECT_USAGE);
     assert_int_equal(run(place, WORDS("--address", "nowhere")), INSPECT_UNREACHABLE);
 }
