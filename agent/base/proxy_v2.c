@@ -77,13 +77,14 @@ static uint8_t *put_text(uint8_t *at, uint8_t type, const char *text, size_t max
 
 static uint8_t *put_tls(uint8_t *at, const struct proxy_v2_tls *tls)
 {
-    static const uint8_t verified[4] = {0, 0, 0, 0};
+    /* Zero says that there was a certificate and that it was verified (proxy-protocol.txt, 2.2.6). */
+    const uint8_t verify[4] = {0, 0, 0, tls->has_client_cert ? 0 : 1};
     *at++ = PROXY_V2_TLV_SSL;
     uint8_t *len_at = at;
     uint8_t *body = at + 2;
     at = body;
     *at++ = tls->has_client_cert ? CLIENT_SSL | CLIENT_CERT_CONN | CLIENT_CERT_SESS : CLIENT_SSL;
-    at = put_bytes(at, verified, sizeof(verified));
+    at = put_bytes(at, verify, sizeof(verify));
     at = put_text(at, SSL_VERSION, tls->version, PROXY_V2_TEXT_MAX);
     at = put_text(at, SSL_CN, tls->common_name, PROXY_V2_TEXT_MAX);
     at = put_text(at, SSL_CIPHER, tls->cipher, PROXY_V2_TEXT_MAX);

@@ -145,7 +145,7 @@ static void what_is_known_of_tls_is_written_after_the_addresses(void **state)
                          "0008"
                          "200005"
                          "01"
-                         "00000000");
+                         "00000001");
 }
 
 static void the_longest_header_fits_and_longer_texts_are_left_out(void **state)
