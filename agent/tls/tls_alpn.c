@@ -30,8 +30,11 @@ int tls_alpn_init(struct tls_alpn *alpn, const char *const *protocols, size_t nu
         return err_set(err, ERR_LIMIT, "ALPN: more than %d protocols", TLS_CONTEXT_ALPN_MAX);
     alpn->list = malloc(num * (PROTOCOL_MAX + 1));
     alpn->names = calloc(num, sizeof(*alpn->names));
-    int result =
-        alpn->list == NULL || alpn->names == NULL ? err_set(err, ERR_NOMEM, "out of memory") : 0;
+    if (alpn->list == NULL || alpn->names == NULL) {
+        tls_alpn_done(alpn);
+        return err_set(err, ERR_NOMEM, "out of memory");
+    }
+    int result = 0;
     for (size_t i = 0; i < num && result == 0; i++)
         result = add(alpn, protocols[i], err);
     if (result < 0)
@@ -41,7 +44,7 @@ int tls_alpn_init(struct tls_alpn *alpn, const char *const *protocols, size_t nu
 
 void tls_alpn_done(struct tls_alpn *alpn)
 {
-    for (size_t i = 0; i < alpn->num; i++)
+    for (size_t i = 0; alpn->names != NULL && i < alpn->num; i++)
         free(alpn->names[i]);
     free(alpn->names);
     free(alpn->list);
@@ -79,7 +82,7 @@ const char *tls_alpn_selected(const struct tls_alpn *alpn, const SSL *ssl)
     const uint8_t *selected;
     unsigned len;
     SSL_get0_alpn_selected(ssl, &selected, &len);
-    for (size_t i = 0; i < alpn->num; i++)
+    for (size_t i = 0; alpn->names != NULL && i < alpn->num; i++)
         if (len == strlen(alpn->names[i]) && memcmp(selected, alpn->names[i], len) == 0)
             return alpn->names[i];
     return "";

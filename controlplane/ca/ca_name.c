@@ -5,6 +5,7 @@
 
 #include "addr.h"
 #include "spiffe_id.h"
+#include "utf8.h"
 
 enum {
     DNS_MAX = 253, /* bytes (RFC 1035, 2.3.4, as text) */
@@ -93,39 +94,21 @@ static bool is_uri(const char *text)
 }
 
 /* Characters of UTF-8 that is well formed and has no control characters, C1 included; else 0. */
-static size_t count_characters(const uint8_t *at)
+static size_t count_characters(const char *at)
 {
-    static const struct {
-        uint8_t mask, lead;
-        size_t more;
-        uint32_t least;
-    } FORMS[] = {{0x80, 0x00, 0, 0x20},
-                 {0xe0, 0xc0, 1, 0xa0},
-                 {0xf0, 0xe0, 2, 0x800},
-                 {0xf8, 0xf0, 3, 0x10000}};
     size_t num = 0;
-    for (; *at != '\0'; num++) {
-        size_t form = 0;
-        while (form < 4 && (*at & FORMS[form].mask) != FORMS[form].lead)
-            form++;
-        if (form == 4)
+    for (uint32_t character; *at != '\0'; num++) {
+        size_t len = utf8_read(at, &character);
+        if (len == 0 || character < 0x20 || (character >= 0x7f && character < 0xa0))
             return 0;
-        uint32_t character = *at++ & (uint8_t)~FORMS[form].mask;
-        for (size_t i = 0; i < FORMS[form].more; i++, at++) {
-            if ((*at & 0xc0) != 0x80)
-                return 0;
-            character = character << 6 | (*at & 0x3fu);
-        }
-        if (character < FORMS[form].least || character == 0x7f || character > 0x10ffff ||
-            (character >= 0xd800 && character < 0xe000))
-            return 0;
+        at += len;
     }
     return num;
 }
 
 static bool is_cn(const char *text)
 {
-    size_t num = count_characters((const uint8_t *)text);
+    size_t num = count_characters(text);
     return num > 0 && num <= CN_MAX && text[0] != ' ' && text[strlen(text) - 1] != ' ';
 }
 
@@ -296,7 +279,7 @@ static bool is_allowed_as(const struct ca_name_rules *rules, enum ca_name_kind k
     struct ca_name name;
     if (ca_name_new(&name, kind, (const uint8_t *)text, strlen(text), NULL) < 0)
         return false;
-    bool result = ca_name_is_allowed(rules, &name);
+    bool result = name.text != NULL && ca_name_is_allowed(rules, &name);
     ca_name_done(&name);
     return result;
 }
