@@ -395,6 +395,17 @@ static void session_free(struct session *session)
     free(session);
 }
 
+/* Who has proved to be somebody is told that he is refused. */
+static void session_cut_near(struct session *session, enum reason reason)
+{
+    bool is_told = session->how == INBOUND_TLS && session->near != NULL &&
+                   reason_severity(reason) == REASON_REFUSED;
+    if (is_told)
+        tls_stream_deny(session->near);
+    else
+        stream_abort(session->near);
+}
+
 void session_close(struct session *session, enum reason reason, const char *detail)
 {
     struct proxy *proxy = session->proxy;
@@ -416,7 +427,7 @@ void session_close(struct session *session, enum reason reason, const char *deta
         stream_close(session->near);
         stream_close(session->far);
     } else {
-        stream_abort(session->near);
+        session_cut_near(session, reason);
         stream_abort(session->far);
     }
     for (unsigned i = 0; i < session->num_sockets; i++)

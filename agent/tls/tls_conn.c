@@ -431,6 +431,16 @@ void tls_conn_close_notify(struct tls_conn *conn)
         fail_by_library(conn);
 }
 
+void tls_conn_deny(struct tls_conn *conn)
+{
+    if (conn->close_notify_sent || (conn->status != TLS_OPEN && conn->status != TLS_PEER_CLOSED))
+        return;
+    conn->close_notify_sent = true;
+    ERR_clear_error();
+    SSL_send_fatal_alert(conn->ssl, SSL_AD_ACCESS_DENIED);
+    ERR_clear_error();
+}
+
 /* ------------------------------------------------------------------------------------ asking -- */
 
 struct buf *tls_conn_output(struct tls_conn *conn)

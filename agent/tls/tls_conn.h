@@ -100,6 +100,12 @@ enum tls_status tls_conn_send(struct tls_conn *conn, const uint8_t *bytes, size_
  * way or after a failure. Idempotent. */
 void tls_conn_close_notify(struct tls_conn *conn);
 
+/*
+ * Puts the alert access_denied in the output (RFC 8446, 6.2): the peer is who it says and may not do what it wants. Nothing more may be
+ * sent then. Nothing while the handshake is under way, after close_notify, or after a failure.
+ */
+void tls_conn_deny(struct tls_conn *conn);
+
 /* Bytes for the peer. The caller consumes what it has sent; it may also keep the buffer's memory
  * small with buf_clear. */
 struct buf *tls_conn_output(struct tls_conn *conn);

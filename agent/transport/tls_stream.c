@@ -6,7 +6,10 @@
 
 #include "tls_stream_impl.h"
 
-enum { RECORD = 16384 }; /* plaintext of a full record (RFC 8446, 5.1) */
+enum {
+    RECORD = 16384,  /* plaintext of a full record (RFC 8446, 5.1) */
+    ALERT_MS = 1000, /* for a peer that is denied to take the alert */
+};
 
 struct tls_stream {
     struct stream stream;
@@ -342,6 +345,20 @@ static void tls_abort(struct stream *stream)
 {
     struct tls_stream *tls = from_stream(stream);
     stream_abort(tls->lower);
+    let_go(tls);
+}
+
+void tls_stream_deny(struct stream *stream)
+{
+    struct tls_stream *tls = from_stream(stream);
+    if (!can_send(tls) || tls->shutdown_asked) {
+        tls_abort(stream);
+        return;
+    }
+    encrypt_gathered(tls);
+    tls_conn_deny(tls->conn);
+    push(tls);
+    tls_io_linger(tls->io, tls->lower, ALERT_MS, ALERT_MS);
     let_go(tls);
 }
 

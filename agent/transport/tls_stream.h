@@ -29,6 +29,12 @@ struct tls_context *tls_stream_context(const struct stream *stream);
  */
 enum reason tls_stream_reason(const struct stream *stream);
 
+/*
+ * As stream_abort, but the other end sees the alert access_denied, after what was written: it is known, and may not. What it does not
+ * take soon is dropped.
+ */
+void tls_stream_deny(struct stream *stream);
+
 /* Hands down now what the end of the round would. For what must be on its way before a close. */
 void tls_stream_flush(struct stream *stream);
 

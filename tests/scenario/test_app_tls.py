@@ -392,6 +392,7 @@ class Principals(Case):
         self.allow(("Exact", "cn:client"), ("Exact", "dns:client.example.test"), ("Suffix", "/sa/admin"))
         wait_until(lambda: not self.is_allowed(BY_NAME, email), "the policy")
         self.assert_logged("not_allowed", 'src.identity="email:jo@example.test"')
+        self.assert_refused(BY_NAME, email, alert="access denied")
         self.assertTrue(self.is_allowed(STORY, self.story_client()))
         self.assertTrue(self.is_allowed(BY_NAME, dns))
         self.allow(("Prefix", "email:jo@"))
