@@ -202,10 +202,7 @@ static bool next_entry(const char **list, char out[ENTRY_MAX + 1])
     return true;
 }
 
-/*
- * The length of the part that an entry's asterisk replaces, and of what has to follow; 0: the entry
- * is no pattern.
- */
+/* Where an entry's asterisk stands, counted from 1; 0: the entry is no pattern. */
 static size_t asterisk_at(enum ca_name_kind kind, const char *entry)
 {
     size_t len = strlen(entry);
