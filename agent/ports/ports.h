@@ -64,7 +64,8 @@ struct ports_port {
 
 /*
  * Where the application speaks plaintext and the agent speaks mutual TLS. The first that matches counts. A connection matches by port
- * and by one of these: the address that the application has dialled is in `cidr`; or it is an address of `host`.
+ * and by one of these: the address that the application has dialled, or the one that was chosen for it, is in `cidr`; or it is
+ * `host`, by discovery's names or, where discovery knows no service, by a lookup.
  */
 struct ports_destination {
     const char *host; /* DNS name, lower case, without a dot at its end; NULL: by cidr */

@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 import sys
+import tempfile
 import threading
 import time
 import unittest
@@ -25,7 +26,7 @@ DOMAIN = "demo.svc.cluster.local"
 SERVER_NAME = "server.example.test"
 STRANGER = "spiffe://cluster.local/ns/demo/sa/stranger"
 SERVICE_VIP, PAIR_VIP, OLD_VIP, OLD_PAIR_VIP = (f"198.19.0.{number}" for number in (10, 11, 20, 21))
-BY_NAME, BY_SPIFFE_ID, OWN_FILES, BY_HOST, NOWHERE, CLEAR, OTHER_CA, FORGETFUL = range(8441, 8449)
+BY_NAME, BY_SPIFFE_ID, OWN_FILES, BY_HOST, NOWHERE, CLEAR, OTHER_CA, FORGETFUL, NGINX, OLD_NGINX = range(8441, 8451)
 PORT, TARGET_PORT = 80, 8080
 WEB_SERVER = ("basicConstraints=critical,CA:FALSE", "keyUsage=critical,digitalSignature", "extendedKeyUsage=serverAuth")
 WEB_CLIENT = ("basicConstraints=critical,CA:FALSE", "keyUsage=critical,digitalSignature", "extendedKeyUsage=clientAuth")
@@ -91,6 +92,8 @@ def destinations():
         "by host": {"match": {"host": "outside.example.test", "port": BY_HOST}, **named},
         "nowhere": {"match": {"host": "nowhere.example.test", "port": NOWHERE}, **named},
         "other CA": {"match": {"cidr": cidr, "port": OTHER_CA}, **named, "ca": path("other-ca.pem")},
+        "nginx": {"match": {"cidr": cidr, "port": NGINX}, **named},
+        "old nginx": {"match": {"cidr": cidr, "port": OLD_NGINX}, **named, "min-tls": "1.2"},
         "forgetful": {"match": {"cidr": cidr, "port": FORGETFUL}, **named, "resumption": "off"},
     }
 
@@ -375,6 +378,73 @@ class Origin(Case):
             application.sendall(b"in clear")
             self.assertEqual(application.recv(12), b"Hello World\n")
         self.assertEqual(got, b"in clear")
+
+
+class Nginx(Case):
+    """The server that everybody has: nginx with ssl_verify_client on."""
+
+    CONFIG = """
+        error_log stderr notice;
+        pid {folder}/nginx.pid;
+        events {{ }}
+        http {{
+            access_log off;
+            client_body_temp_path {folder}/body;
+            proxy_temp_path {folder}/proxy;
+            fastcgi_temp_path {folder}/fastcgi;
+            uwsgi_temp_path {folder}/uwsgi;
+            scgi_temp_path {folder}/scgi;
+            ssl_certificate {chain};
+            ssl_certificate_key {key};
+            ssl_client_certificate {client_roots};
+            ssl_verify_client on;
+            ssl_verify_depth 1;
+            server {{
+                listen {new} ssl;
+                ssl_protocols TLSv1.3;
+                return 200 "$ssl_client_verify $ssl_protocol $ssl_server_name $ssl_session_reused\\n";
+            }}
+            server {{
+                listen {old} ssl;
+                ssl_protocols TLSv1.2;
+                return 200 "$ssl_client_verify $ssl_protocol $ssl_server_name\\n";
+            }}
+        }}
+        """
+
+    def start(self, client_roots, new=NGINX, old=OLD_NGINX):
+        folder = tempfile.mkdtemp(dir=NODE.folder)
+        certificate = PRIVATE.credentials([f"DNS:{SERVER_NAME}"], extensions=WEB_SERVER)
+        replace_file(os.path.join(folder, "nginx.conf"), self.CONFIG.format(
+            folder=folder, chain=certificate.chain_file, key=certificate.key_file, client_roots=client_roots, new=new, old=old))
+        process = OUTSIDE.pod.start(["nginx", "-p", folder, "-c", "nginx.conf", "-e", "stderr", "-g", "daemon off; user root;"])
+        self.addCleanup(process.stop)
+        OUTSIDE.pod.wait_listening(new, process)
+
+    def get(self, port):
+        """(status, text) of a plaintext request."""
+        got = CLIENT.pod.run(["curl", "-sS", "-w", "%{http_code}", "--max-time", "10", f"http://{OUTSIDE.pod.ipv4}:{port}/"], check=False)
+        return got.stdout[-3:], got.stdout[:-3]
+
+    def test_it_takes_the_application_s_plaintext_requests_by_our_certificate(self):
+        self.start(MESH.authority.root_file)
+        self.assertEqual(self.get(NGINX), ("200", f"SUCCESS TLSv1.3 {SERVER_NAME} .\n"))
+        self.assertEqual(self.get(NGINX), ("200", f"SUCCESS TLSv1.3 {SERVER_NAME} r\n"))  # by a ticket
+
+    def test_it_knows_nobody_of_another_authority(self):
+        self.start(PRIVATE.root_file)
+        status, text = self.get(NGINX)
+        self.assertEqual(status, "400")
+        self.assertIn("The SSL certificate error", text)
+
+    def test_an_old_one_is_reached_where_the_rule_permits_tls_1_2(self):
+        self.start(MESH.authority.root_file)
+        self.assertEqual(self.get(OLD_NGINX), ("200", f"SUCCESS TLSv1.2 {SERVER_NAME}\n"))
+
+    def test_an_old_one_is_refused_where_it_does_not(self):
+        self.start(MESH.authority.root_file, new=OLD_NGINX, old=NGINX)
+        self.assertEqual(self.get(NGINX)[0], "000")
+        CLIENT.access_log('direction="outbound" .* reason="tls_version"', self.log_start)
 
 
 class LiveOrigin(Case):
