@@ -35,12 +35,12 @@ FIRST_OF_TLS = b"\x16\x03"
 
 
 def setUpModule():
-    global NODE, MESH, CLIENT, OUTSIDE, SECOND, OLD, OLD_SECOND, PRIVATE
+    global NODE, MESH, CLIENT, SIDECAR, OUTSIDE, SECOND, OLD, OLD_SECOND, PRIVATE
     NODE = Node().__enter__()
     try:
         MESH = Mesh(NODE, cert_source="files")
         PRIVATE = Authority(NODE.folder, "private")
-        CLIENT = MESH.agent("client")
+        CLIENT, SIDECAR = MESH.agent("client"), MESH.agent("sidecar")
         OUTSIDE, SECOND, OLD, OLD_SECOND = (MESH.peer(name) for name in ("outside", "second", "old", "old-second"))
         describe()
         MESH.start(ports_file=path("ports.yaml"), peer_expiry_grace=f"{GRACE_S}s")
@@ -61,7 +61,7 @@ def path(name):
 def describe():
     for peer in (OUTSIDE, SECOND):
         peer.workload["protocol"] = "TCP"
-    for peer in (OLD, OLD_SECOND):
+    for peer in (OLD, OLD_SECOND, SIDECAR):
         peer.workload["protocol"] = "LegacyIstioMtls"
     MESH.service("strict", [SERVICE_VIP], {PORT: TARGET_PORT}, [OUTSIDE])
     MESH.service("pair", [PAIR_VIP], {PORT: TARGET_PORT}, [OUTSIDE, SECOND])
@@ -530,6 +530,17 @@ class Istio(Case):
         self.assert_carries(application)
         self.assertEqual(server.seen()["alpn"], "istio")
         self.finish(application)
+
+    def test_between_two_agents(self):
+        app = self.enterContext(actors.Server(SIDECAR.pod.listen(), actors.echo))
+        since = len(SIDECAR.process.log())
+        application = self.connect(app.port, SIDECAR.pod.ipv4)
+        self.assert_carries(application)
+        self.assertIn(f'dst.identity="{SIDECAR.identity}"', self.finish(application))
+        line = SIDECAR.access_log('direction="inbound" .* reason="done"', since)
+        self.assertIn(f'src.identity="{CLIENT.identity}"', line)
+        self.assertIn(f'dst.addr="{SIDECAR.pod.ipv4}:{app.port}"', line)
+        self.assertEqual(CLIENT.metric("remora_tunnels_open", direction="outbound"), 0)
 
     def test_one_of_the_service_s_subject_alternative_names(self):
         self.serve_old(STRANGER)
