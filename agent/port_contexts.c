@@ -130,17 +130,27 @@ void port_contexts_reload(struct port_contexts *contexts)
         load(contexts);
 }
 
+/* Before the first identity no contexts are made, and so it is now that files show to be wrong. */
+static void tell_no_contexts(struct port_contexts *contexts, bool is_first, const struct err *err)
+{
+    LOG_ERROR("agent", "no ports for the new identity", LOG_S("error", err->message),
+              LOG_S("in_force", is_first ? "none" : "those of the former identity"));
+    if (is_first && contexts->options.path[0] != '\0')
+        readiness_set_pending(contexts->options.readiness, contexts->condition, "not loaded yet",
+                              err->message);
+}
+
 void port_contexts_set_identity(struct port_contexts *contexts, struct identity *identity)
 {
     struct err err;
+    bool is_first = contexts->identity == NULL;
     contexts->is_valid = identity != NULL;
     if (identity != NULL) {
         identity_unref(contexts->identity);
         contexts->identity = identity_ref(identity);
     }
     if (contexts->files != NULL && publish(contexts, contexts->files, &err) < 0)
-        LOG_ERROR("agent", "ports keep the contexts of the former identity",
-                  LOG_S("error", err.message));
+        tell_no_contexts(contexts, is_first, &err);
 }
 
 /* ------------------------------------------------------------------------- making, ending -- */

@@ -17,7 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import actors  # noqa: E402
 import hbone  # noqa: E402
-from authority import SOON_PAST_S, Authority  # noqa: E402
+from authority import SOON_PAST_S, Authority, new_key  # noqa: E402
 from mesh import AGENT_UID, Mesh, replace_file  # noqa: E402
 from pods import WAIT_S, Node, require_root, wait_until  # noqa: E402
 
@@ -486,6 +486,19 @@ class LiveOrigin(Case):
         self.assert_carries(application)
         self.assertEqual(self.names_of(server.seen()["cert"]), [CLIENT.identity])
         self.finish(application)
+
+    def test_an_agent_whose_first_identity_shows_that_its_files_are_wrong_is_not_ready(self):
+        chain, key = PRIVATE.issue(["DNS:client.example.test"], extensions=WEB_CLIENT)
+        rules = destinations()
+        replace_file(path("pair.pem"), chain)
+        replace_file(path("pair-key.pem"), new_key(), mode=0o600, uid=AGENT_UID)
+        rule = {**rules["own files"], "cert": path("pair.pem"), "key": path("pair-key.pem")}
+        replace_file(path("pair.yaml"), json.dumps({"destinations": [rule]}))
+        SIDECAR.stop()
+        SIDECAR.start(ready=False, ports_file=path("pair.yaml"))
+        SIDECAR.wait_not_ready("the private key does not belong to the certificate")
+        replace_file(path("pair-key.pem"), key, mode=0o600, uid=AGENT_UID)
+        SIDECAR.wait_ready()
 
     def test_a_server_name_that_a_rule_does_not_want_any_more(self):
         self.serve_named()
