@@ -26,9 +26,9 @@ static int remove_folder(void **state)
 
 static const char *path_of(const char *name)
 {
-    static char paths[4][128];
+    static char paths[8][128];
     static unsigned next;
-    char *path = paths[next++ % 4];
+    char *path = paths[next++ % 8];
     snprintf(path, sizeof(paths[0]), "%s/%s", folder, name);
     return path;
 }
