@@ -198,7 +198,8 @@ class Story(Case):
         curl = ["curl", "-sS", "--max-time", "20", "--cacert", path("ca.crt"), "--resolve", f"{address}:{SERVER.pod.ipv4}"]
         own = ["--cert", path("client.crt"), "--key", path("client.key")]
         self.assertEqual(STRANGER.run([*curl, *own, f"https://{address}/"]).stdout, "Hello World")
-        self.assertIn(f'tls.sni="{STORY_NAME}"', self.assert_logged("done", 'src.identity="cn:client"'))
+        # curl may be gone before it has read our end.
+        self.assertIn(f'tls.sni="{STORY_NAME}"', self.assert_logged("(done|peer_reset)", 'src.identity="cn:client"'))
         without = STRANGER.run([*curl, f"https://{address}/"], check=False)
         self.assertNotEqual(without.returncode, 0)
         self.assertEqual(without.stdout, "")
