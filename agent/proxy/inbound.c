@@ -156,7 +156,8 @@ static void inbound_write_proxy_header(const struct session *session)
         tls.cipher = info.cipher;
         tls.alpn = info.alpn;
     }
-    bool is_tls = peer != NULL || session->how == INBOUND_TLS;
+    /* An application tunnel's header says what Istio's says, and no more. */
+    bool is_tls = !session->is_proxied && (peer != NULL || session->how == INBOUND_TLS);
     const struct proxy_v2 header = {
         .source = session->source_addr,
         .destination = session->is_proxied ? session->proxied_addr : session->target_addr,
