@@ -99,29 +99,37 @@ class World:
     mesh that the test plays; and two pods outside of it: `bare`, for victims without Remora, and `outsider`.
     """
 
-    def __init__(self, doors=lambda world: (), **options):
-        """`doors(world)` are the server's ports as the ports-file has them; options are the agents'."""
+    def __init__(self, doors=lambda world: (), callers=(), **options):
+        """
+        `doors(world)` are the server's ports as the ports-file has them; `callers` are more principals that it lets in; options are
+        the agents'.
+        """
         self.node = Node().__enter__()
         try:
-            self._set_up(doors, options)
+            self._set_up(doors, callers, options)
         except BaseException:
             self.node.show_logs()
             self.node.close()
             raise
 
-    def _set_up(self, doors, options):
+    def _set_up(self, doors, callers, options):
         self.mesh = Mesh(self.node, cert_source="files")
         self.server, self.client = self.mesh.agent("server", "bank"), self.mesh.agent("client")
         self.mallory = self.mesh.peer("mallory")
         self.bare, self.outsider = self.node.pod("bare"), self.node.pod("outsider")
         self.root = self.mesh.authority
-        self.mesh.allow("client-only", "bank", CLIENT_ID)
+        self.mesh.allow("client-only", "bank", CLIENT_ID, *callers)
         self.ports_file = os.path.join(self.mesh.folder, "ports.yaml")
         self.write_doors(doors(self))
-        self.mesh.start(ports_file=self.ports_file, **options)
+        self._options = {"ports_file": self.ports_file, **options}
+        self.mesh.start(**self._options)
 
     def write_doors(self, doors):
         replace_file(self.ports_file, json.dumps({"ports": list(doors)}))
+
+    def restart_client(self):
+        """The client's agent anew, without a connection to anywhere."""
+        self.client.restart(**self._options)
 
     def close(self):
         self.node.close()

@@ -49,7 +49,7 @@ class Middle(Case):
         self.attacker = world.mallory.pod
         self.serve(world.bare)
         self.serve(world.server.pod)
-        world.client.restart(ports_file=world.ports_file)  # forgets its tunnels
+        world.restart_client()  # which forgets its tunnels
 
     def between(self, caller, callee, port, behave, rules=()):
         return OnPath(self.attacker, caller, callee.ipv4, port, behave, rules)

@@ -1,0 +1,130 @@
+"""An attacker that begins handshakes and does not end them, by the ten thousand."""
+
+import contextlib
+import os
+import resource
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import attack  # noqa: E402, first: it knows where the others are
+import hbone  # noqa: E402
+from attack import APP_PORT, DOOR_PORT, SECRET, Case, World  # noqa: E402
+from pods import require_root  # noqa: E402
+
+HALF_HANDSHAKES = 10_000
+DESCRIPTORS = 200  # that this program has beside them
+TLS_TIMEOUT_S = 2
+BOUND_S = 40  # for all of them, on a machine that others use, too
+GOOD_CALL_S = 5  # that a good caller may have to wait, at most
+RESIDENT_MAX_KB = 512 << 10
+
+
+def setUpModule():
+    Case.world = World(lambda world: ({"port": DOOR_PORT, "mode": "mtls"},), tls_timeout=f"{TLS_TIMEOUT_S}s")
+
+
+def tearDownModule():
+    Case.world.close()
+
+
+class Exhaustion(Case):
+    """Each connection is cheap for the attacker, and must not be dear for the victim."""
+
+    title = "Exhaustion"
+
+    def setUp(self):
+        super().setUp()
+        hello = hbone.client_hello(attack.client_context(None, None))
+        self.pieces = (hello[:1], hello[:len(hello) // 2], hello)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self.assertGreater(hard, HALF_HANDSHAKES + DESCRIPTORS, "the limit of open files (ulimit -Hn) is too low for this attack")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+
+    def begin(self, number):
+        """One handshake that nobody means to end; tunnels and the application's door take turns."""
+        world = self.world
+        connection = world.outsider.open_socket()
+        self.connections.append(connection)
+        connection.connect((world.server.pod.ipv4, (hbone.PORT, DOOR_PORT)[number % 2]))
+        connection.sendall(self.pieces[number % len(self.pieces)])
+
+    def begin_all(self):
+        with contextlib.suppress(ConnectionError):
+            for number in range(HALF_HANDSHAKES):
+                self.begin(number)
+                self.num_begun += 1
+
+    def assert_served_meanwhile(self, attacker):
+        """Good callers, by an old tunnel and by new ones, while the attacker is at it. Returns the longest wait."""
+        world = self.world
+        context = attack.client_context(world.credentials(), world.root.root_file)
+        longest = 0
+        while attacker.is_alive():
+            for good in (lambda: self.take(world.client.pod, world.server.pod.ipv4),
+                         lambda: self.take_tunnel(world.mallory.pod, world.server.pod.ipv4, context),
+                         lambda: self.take_tls(world.mallory.pod, world.server.pod.ipv4, self.door_context, DOOR_PORT)):
+                began = time.monotonic()
+                self.assertEqual(good(), SECRET)
+                longest = max(longest, time.monotonic() - began)
+        self.assertTrue(longest, "nobody asked while the attack lasted")
+        return longest
+
+    @attack.attack("begins 10,000 handshakes and ends none",
+                   "one is enough for a server that serves one after another (`openssl s_server`)",
+                   "good callers are served meanwhile; each is given up after tls-timeout", ("tls_timeout",))
+    def test_half_handshakes(self):
+        world = self.world
+        self.assert_victim_is_stuck()
+        self.serve(world.server.pod, APP_PORT)
+        self.serve(world.server.pod, DOOR_PORT)
+        self.door_context = attack.client_context(world.credentials(), world.root.root_file, alpn=())
+        self.connections, self.num_begun = [], 0
+        self.addCleanup(lambda: [connection.close() for connection in self.connections])
+        began = time.monotonic()
+        attacker = threading.Thread(target=self.begin_all)
+        with self.refused(world.server, "tls_timeout", text=world.outsider.ipv4):
+            attacker.start()
+            longest = self.assert_served_meanwhile(attacker)
+            attacker.join()
+        self.assertEqual(self.num_begun, HALF_HANDSHAKES)
+        self.assertLess(longest, GOOD_CALL_S)
+        for connection in self.connections:
+            self.wait_closed(connection)
+        self.assertLess(time.monotonic() - began, BOUND_S)
+        self.assertLess(self.resident_kb(), RESIDENT_MAX_KB)
+        self.assertEqual(world.server.metric("remora_session_ends_total", reason="limit"), 0)
+        self.assert_works()
+
+    def wait_closed(self, connection):
+        """Waits until the agent has given it up."""
+        connection.settimeout(BOUND_S)
+        with contextlib.suppress(ConnectionError):
+            while connection.recv(1 << 16):
+                pass
+
+    def resident_kb(self):
+        with open(f"/proc/{self.world.server.process.pid}/status", encoding="ascii") as status:
+            return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+
+    def assert_victim_is_stuck(self):
+        world = self.world
+        own = world.credentials(world.server.identity)
+        victim = world.bare.start(["openssl", "s_server", "-accept", str(DOOR_PORT), "-cert", own.chain_file, "-key", own.key_file, "-rev"])
+        world.bare.wait_listening(DOOR_PORT, victim)
+        context = attack.client_context(None, None, alpn=())
+        with world.outsider.connect(world.bare.ipv4, DOOR_PORT) as half:
+            half.sendall(self.pieces[1])
+            with world.mallory.pod.connect(world.bare.ipv4, DOOR_PORT, timeout_s=1) as good, self.assertRaises(TimeoutError) as stuck:
+                context.wrap_socket(good)
+        self.assert_taken(str(stuck.exception), "timed out")
+        victim.stop()
+
+
+if __name__ == "__main__":
+    require_root()
+    unittest.main(verbosity=2)
