@@ -1,5 +1,5 @@
 """
-What an attack is: carried out twice, first where it succeeds, then against Remora, which has to name the reason for which it failed.
+What an attack is: carried out twice, first where it succeeds, then against Remora, which has to name the reason why it failed.
 
     class Names(Case):
         @attack("who", without="what the attacker gets", with_remora="what he gets then", reasons=("cert_untrusted",))
@@ -8,8 +8,8 @@ What an attack is: carried out twice, first where it succeeds, then against Remo
             with self.refused(agent, "cert_untrusted"):
                 ...                                     # with it; the agent's access log must name the reason
 
-A test that does not show both, or sees other reasons than it declares, fails; docs/SECURITY.md has the declarations as a table, which
-table.py writes and test_table.py compares.
+A test that does not show both, or sees other reasons than it declares, fails. docs/SECURITY.md has the declarations as a table,
+which table.py writes and test_table.py compares.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ import actors  # noqa: E402
 import hbone  # noqa: E402
 from authority import Authority  # noqa: E402
 from mesh import Mesh, replace_file  # noqa: E402
-from pods import Node, wait_until  # noqa: E402
+from pods import Node  # noqa: E402
 
 APP_PORT, DOOR_PORT, OTHER_DOOR_PORT = 8000, 8443, 8444
 CLIENT_ID = "spiffe://cluster.local/ns/demo/sa/client"
@@ -157,7 +157,7 @@ class Case(unittest.TestCase):
 
     @contextlib.contextmanager
     def refused(self, agent, *reasons, text=""):
-        """The block is an attack that fails: afterwards, the agent's access log has one of the reasons, with the text in its line."""
+        """The block is an attack that fails: afterwards, the access log has one of the reasons, with the text in its line."""
         since = len(agent.process.log())
         yield
         try:
@@ -179,6 +179,16 @@ class Case(unittest.TestCase):
                     keep_secret(tls)
 
         return self.serve(pod, port, behave)
+
+    def start_openssl_server(self, *options, port=APP_PORT, key="P-256"):
+        """openssl s_server in the pod without Remora, with the server's certificate, for the time of the test; its Process."""
+        world = self.world
+        own = world.credentials(world.server.identity, key=key)
+        server = world.bare.start(["openssl", "s_server", "-accept", str(port), "-cert", own.chain_file, "-key", own.key_file,
+                                   *options])
+        self.addCleanup(server.stop)
+        world.bare.wait_listening(port, server)
+        return server
 
     def take(self, pod, address, port=APP_PORT):
         """What an attacker gets in clear."""
@@ -215,8 +225,3 @@ def client_context(credentials, root_file, alpn=("h2",), **options):
     context = hbone.client_context(credentials, root_file, alpn, **options)
     context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def wait_neighbour(pod, address, mac):
-    """Waits until a pod takes the owner of the MAC address for the one of the IP address."""
-    wait_until(lambda: mac in pod.run(["ip", "neigh", "show", address]).stdout, f"{pod.name} to take {mac} for {address}")

@@ -1,4 +1,4 @@
-"""An attacker between two pods: by forged ARP answers, one sends to him what is for the other, and he takes over the connections to a port."""
+"""An attacker between two pods: by forged ARP answers one sends him what is for the other, and he takes over connections."""
 
 import contextlib
 import socket
@@ -35,7 +35,7 @@ class OnPath:
 
     def __enter__(self):
         self._server.__enter__()
-        self._pod.run(["nft", "-f", "-"], stdin="table ip onpath { chain taken { type nat hook prerouting priority -100; policy accept\n"
+        self._pod.run(["nft", "-f", "-"], stdin="table ip onpath { chain taken {\ntype nat hook prerouting priority -100\n"
                       + "\n".join(self._rules) + "\n}\n}\n")
         self._lie()
         return self

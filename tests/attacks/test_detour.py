@@ -19,6 +19,18 @@ ANYBODY = "the application answers anybody"
 OUTBOUND, INBOUND, HBONE = 15001, 15006, 15008
 PASSWORD = b"GET /balance HTTP/1.0\r\nAuthorization: Basic dGVsbGVyOnNlY3JldA==\r\n\r\n"
 PROXY_V1 = b"PROXY TCP4 198.18.0.4 198.18.0.3 40000 8000\r\n"
+ADMIN = "spiffe://cluster.local/ns/demo/sa/admin"
+DENIED = b"you are not the admin\n"
+PROXY_V2_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
+PROXY_V2_HEAD = 16
+PROXY_V2_IDENTITY = 0xd0
+
+
+def proxy_v2(identity):
+    """A PROXY header of version 2, without addresses, with the identity as Remora writes it."""
+    value = identity.encode()
+    body = bytes([PROXY_V2_IDENTITY]) + len(value).to_bytes(2, "big") + value
+    return PROXY_V2_SIGNATURE + b"\x21\0" + len(body).to_bytes(2, "big") + body
 
 
 def setUpModule():
@@ -69,7 +81,8 @@ class Past(Case):
         with self.refused(world.server, "plaintext_refused"):
             self.assertEqual(self.take_from(world.server.pod.ipv4), b"")
 
-    @attack.attack("the same by IPv6, which a rule for IPv4 has forgotten", "the application answers", "reset", ("plaintext_refused",))
+    @attack.attack("the same by IPv6, which a rule for IPv4 has forgotten", "the application answers", "reset",
+                   ("plaintext_refused",))
     def test_ipv6(self):
         world = self.world
         self.filter(f"ip saddr {world.outsider.ipv4} tcp dport {APP_PORT} reject")
@@ -81,8 +94,8 @@ class Past(Case):
         with self.refused(world.server, "plaintext_refused"):
             self.assertEqual(self.take_from(world.server.pod.ipv6), b"")
 
-    @attack.attack("a source port that packet filters let pass (53, the agent's own ones)", "the application behind such a filter answers",
-                   "reset", ("plaintext_refused",))
+    @attack.attack("a source port that packet filters let pass (53, the agent's own ones)",
+                   "the application behind such a filter answers", "reset", ("plaintext_refused",))
     def test_source_ports(self):
         world = self.world
         ports = (53, OUTBOUND, INBOUND, HBONE)
@@ -95,8 +108,8 @@ class Past(Case):
             with self.refused(world.server, "plaintext_refused", text=f"{world.outsider.ipv4}:{port}"):
                 self.assertEqual(self.take_from(world.server.pod.ipv4, source_port=port), b"")
 
-    @attack.attack("a connection to the ports that traffic is redirected to", "a port of a proxy that takes what comes answers", "reset",
-                   ("self_call",))
+    @attack.attack("a connection to the ports that traffic is redirected to", "a port of a proxy that takes what comes answers",
+                   "reset", ("self_call",))
     def test_own_ports(self):
         world = self.world
         for port in (OUTBOUND, INBOUND):
@@ -106,8 +119,8 @@ class Past(Case):
                 with self.refused(world.server, "self_call"):
                     self.assertEqual(self.take_from(address, port), b"")
 
-    @attack.attack("an application's password, stolen, but no certificate", "the application takes it", "reset, in clear and by TLS",
-                   ("plaintext_refused", "tls_no_client_cert"))
+    @attack.attack("an application's password, stolen, but no certificate", "the application takes it",
+                   "reset, in clear and by TLS", ("plaintext_refused", "tls_no_client_cert"))
     def test_a_stolen_password(self):
         world = self.world
 
@@ -163,8 +176,8 @@ RELAYS = (
     ("a tunnel to another pod", lambda pod: (Case.world.outsider, Case.world.outsider.ipv4), 9000, "wrong_destination"),
     ("a tunnel to the agent's own ports", lambda pod: (pod, pod.ipv4), INBOUND, "self_call"),
 )
-add(Relay, ((Row(what, "a proxy that connects to what it is asked for does so", "refused, even for whom policies let in", (reason,)),
-             host_of, port, reason) for what, host_of, port, reason in RELAYS), Relay.run_relay)
+add(Relay, ((Row(what, "a proxy that connects to what it is asked for does so", "refused, even for whom policies let in",
+                 (reason,)), host_of, port, reason) for what, host_of, port, reason in RELAYS), Relay.run_relay)
 
 
 class Crossed(Case):
@@ -243,11 +256,46 @@ class Claims(Case):
         with world.outsider.connect(world.bare.ipv4, APP_PORT) as connection:
             connection.sendall(PROXY_V1 + REQUEST)
             self.assert_taken(connection.recv(1024))
-        with self.refused(world.server, "tls_expected"), world.outsider.connect(world.server.pod.ipv4, OTHER_DOOR_PORT) as connection, \
+        with self.refused(world.server, "tls_expected"), \
+                world.outsider.connect(world.server.pod.ipv4, OTHER_DOOR_PORT) as connection, \
                 contextlib.suppress(ConnectionError, ssl.SSLError):
             connection.sendall(PROXY_V1)
             mallory_context(()).wrap_socket(connection).close()
         self.assertEqual(application.num_accepted, 0)
+
+    @attack.attack("a PROXY header inside TLS, that claims somebody else",
+                   "a proxy that only ends TLS hands it on, and it is believed",
+                   "the application gets the header of his certificate's identity first; his own is content", ())
+    def test_proxy_header_inside_tls(self):
+        world = self.world
+        heads = []
+
+        def believes(connection):
+            heads.append(actors.read_exactly(connection, PROXY_V2_HEAD))
+            if heads[-1].startswith(PROXY_V2_SIGNATURE):
+                body = actors.read_exactly(connection, int.from_bytes(heads[-1][-2:], "big"))
+                heads[-1] += body
+                connection.sendall(SECRET if ADMIN.encode() in body else DENIED)
+
+        def ends_tls(connection):
+            with context.wrap_socket(connection, server_side=True) as tls, world.bare.connect(world.bare.ipv4, APP_PORT) as onward:
+                onward.sendall(tls.recv(1024))
+                tls.sendall(onward.recv(1024))
+
+        context = hbone.server_context(world.credentials(world.server.identity), world.root.root_file, alpn=())
+        attacker = attack.client_context(world.credentials(), world.root.root_file, ())
+        claim = proxy_v2(ADMIN)
+        self.serve(world.bare, behave=believes)
+        self.serve(world.bare, DOOR_PORT, ends_tls)
+        self.serve(world.server.pod, OTHER_DOOR_PORT, believes)
+        self.assert_taken(self.say_by_tls(world.bare.ipv4, DOOR_PORT, attacker, claim))
+        self.assertEqual(self.say_by_tls(world.server.pod.ipv4, OTHER_DOOR_PORT, attacker, claim), DENIED)
+        self.assertIn(CLIENT_ID.encode(), heads[-1])
+
+    def say_by_tls(self, address, port, context, data):
+        with self.world.outsider.connect(address, port) as connection, context.wrap_socket(connection) as tls:
+            tls.sendall(data)
+            return tls.recv(1024)
 
 
 add(Claims, ((Row(f"a forged `{name}` header in a tunnel's request", "a server that believes it answers",

@@ -30,9 +30,10 @@ DOWNGRADES = (
      "tls_failed"),
     ("TLS 1.2 without encryption (NULL)", ("-tls1_2", "-cipher", "ECDHE-RSA-NULL-SHA:@SECLEVEL=0"), (), LENIENT, "tls_failed"),
     ("a weak group in TLS 1.2 (P-192)", ("-tls1_2", "-groups", "P-192", *EVERYTHING), ("-groups", "P-192"), LENIENT, "tls_failed"),
-    ("a group nobody needs in TLS 1.3 (ffdhe2048)", ("-tls1_3", "-groups", "ffdhe2048"), ("-groups", "ffdhe2048"), STRICT, "tls_failed"),
-    ("a signature with SHA-1 in TLS 1.2", ("-tls1_2", "-sigalgs", "RSA+SHA1", *EVERYTHING), ("-sigalgs", "RSA+SHA1", "-client_sigalgs", "RSA+SHA1"),
-     LENIENT, "tls_failed"),
+    ("a group nobody needs in TLS 1.3 (ffdhe2048)", ("-tls1_3", "-groups", "ffdhe2048"), ("-groups", "ffdhe2048"), STRICT,
+     "tls_failed"),
+    ("a signature with SHA-1 in TLS 1.2", ("-tls1_2", "-sigalgs", "RSA+SHA1", *EVERYTHING),
+     ("-sigalgs", "RSA+SHA1", "-client_sigalgs", "RSA+SHA1"), LENIENT, "tls_failed"),
 )
 
 
@@ -62,18 +63,15 @@ class Downgrade(Case):
     def openssl_client(self, address, port, *options, alpn=None, stdin="secret\n"):
         """What s_client shows of a connection, on which it says these lines, one by one."""
         more = () if alpn is None else ("-alpn", alpn)
-        done = self.world.outsider.run(["sh", "-c", 'while read -r l; do echo "$l"; sleep 0.2; done | openssl s_client "$@"', "sh", "-connect", f"{address}:{port}",
-                                        "-cert", PAIR.chain_file, "-key", PAIR.key_file, *more, *options], stdin=stdin, check=False)
+        slowly = 'while read -r line; do echo "$line"; sleep 0.2; done | openssl s_client "$@"'
+        done = self.world.outsider.run(["sh", "-c", slowly, "sh", "-connect", f"{address}:{port}", "-cert", PAIR.chain_file,
+                                        "-key", PAIR.key_file, *more, *options], stdin=stdin, check=False)
         return (done.stdout + done.stderr).encode()
 
     def start_victim(self, *options):
         """A server of openssl's for one connection, that sends each line back in reverse."""
-        world = self.world
-        own = world.credentials(world.server.identity, key="RSA-2048")
-        victim = world.bare.start(["openssl", "s_server", "-accept", str(VICTIM_PORT), "-cert", own.chain_file, "-key", own.key_file,
-                                   "-CAfile", world.root.root_file, "-Verify", "9", "-naccept", "1", "-rev", *EVERYTHING, *options])
-        self.addCleanup(victim.stop)
-        world.bare.wait_listening(VICTIM_PORT, victim)
+        self.start_openssl_server("-CAfile", self.world.root.root_file, "-Verify", "9", "-naccept", "1", "-rev", *EVERYTHING,
+                                  *options, port=VICTIM_PORT, key="RSA-2048")
 
     def run_downgrade(self, offer, permitted, ports, reason):
         world = self.world
@@ -84,7 +82,8 @@ class Downgrade(Case):
                 got = self.openssl_client(world.server.pod.ipv4, port, *offer, alpn=alpn)
                 self.assertIn(b"Cipher is (NONE)", got)
 
-    @attack.attack("renegotiation, asked for by the client in TLS 1.2", "`s_server -client_renegotiation` begins anew, any number of times",
+    @attack.attack("renegotiation, asked for by the client in TLS 1.2",
+                   "`s_server -client_renegotiation` begins anew, any number of times",
                    "the connection is cut", ("tls_failed",))
     def test_renegotiation(self):
         world = self.world
@@ -102,7 +101,8 @@ class Downgrade(Case):
 
 
 add(Downgrade, ((Row(f"{what}, at {TLS12 if ports is LENIENT else TLS13 if ports is STRICT else 'any port'}",
-                     "an OpenSSL server that permits it answers", "refused in the handshake", (reason,)), offer, permitted, ports, reason)
+                     "an OpenSSL server that permits it answers", "refused in the handshake", (reason,)),
+                 offer, permitted, ports, reason)
                 for what, offer, permitted, ports, reason in DOWNGRADES), Downgrade.run_downgrade)
 
 

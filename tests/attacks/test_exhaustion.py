@@ -113,16 +113,14 @@ class Exhaustion(Case):
 
     def assert_victim_is_stuck(self):
         world = self.world
-        own = world.credentials(world.server.identity)
-        victim = world.bare.start(["openssl", "s_server", "-accept", str(DOOR_PORT), "-cert", own.chain_file, "-key", own.key_file, "-rev"])
-        world.bare.wait_listening(DOOR_PORT, victim)
+        self.start_openssl_server("-rev", port=DOOR_PORT)
         context = attack.client_context(None, None, alpn=())
         with world.outsider.connect(world.bare.ipv4, DOOR_PORT) as half:
             half.sendall(self.pieces[1])
-            with world.mallory.pod.connect(world.bare.ipv4, DOOR_PORT, timeout_s=1) as good, self.assertRaises(TimeoutError) as stuck:
+            with world.mallory.pod.connect(world.bare.ipv4, DOOR_PORT, timeout_s=1) as good, \
+                    self.assertRaises(TimeoutError) as stuck:
                 context.wrap_socket(good)
         self.assert_taken(str(stuck.exception), "timed out")
-        victim.stop()
 
 
 if __name__ == "__main__":

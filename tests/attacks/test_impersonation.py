@@ -1,4 +1,4 @@
-"""Attackers with certificates that are not what they say, or not for this: at a tunnel's door, at the application's, and as a server."""
+"""Attackers with certificates that are not what they say, or not for this: at tunnels, at applications' ports, and as servers."""
 
 import fnmatch
 import os
@@ -20,6 +20,7 @@ URI = f"URI:{CLIENT_ID}"
 BASIC, USAGE, EXTENDED_USAGE = LEAF
 WEB_CLIENT = (BASIC, USAGE, "extendedKeyUsage=clientAuth")
 VICTIM_PORT = 8000
+EVERYWHERE = "refused, as a caller and as a server"
 
 
 def doors(world):
@@ -30,7 +31,7 @@ def doors(world):
 
 
 def setUpModule():
-    Case.world = World(doors)
+    Case.world = World(doors, callers=[f"dns:{WANTED}"])
 
 
 def tearDownModule():
@@ -52,6 +53,18 @@ def may_issue(*extensions):
 
 class Impersonation(Case):
     """How Remora answers a certificate, wherever it is shown."""
+
+    def take_from_openssl(self, credentials, options, roots_file):
+        """What a server of openssl's gives, which has the caller's checks that the options say."""
+        world = self.world
+        victim = self.start_openssl_server("-CAfile", roots_file, "-cipher", "DEFAULT@SECLEVEL=0", "-naccept", "1", "-rev",
+                                           *options, port=VICTIM_PORT)
+        context = attack.client_context(credentials, None, alpn=())
+        with world.outsider.connect(world.bare.ipv4, VICTIM_PORT) as connection, context.wrap_socket(connection) as tls:
+            tls.sendall(SECRET[::-1].strip() + b"\n")
+            loot = tls.recv(1024)
+        victim.stop()
+        return loot
 
     def refuse_everywhere(self, credentials, reason, as_server=None):
         self.refuse_as_caller(credentials, reason)
@@ -122,27 +135,13 @@ class Chains(Impersonation):
 
     title = "Certificates that are not for this"
 
-    def take_from_openssl(self, credentials, options):
-        """What a server of openssl's gives, which has the caller's checks that the options say."""
-        world = self.world
-        own = world.credentials(world.server.identity)
-        victim = world.bare.start(["openssl", "s_server", "-accept", str(VICTIM_PORT), "-cert", own.chain_file, "-key", own.key_file,
-                                   "-CAfile", world.root.root_file, "-cipher", "DEFAULT@SECLEVEL=0", "-naccept", "1", "-rev", *options])
-        world.bare.wait_listening(VICTIM_PORT, victim)
-        context = attack.client_context(credentials, world.root.root_file, alpn=())
-        with world.outsider.connect(world.bare.ipv4, VICTIM_PORT) as connection, context.wrap_socket(connection) as tls:
-            tls.sendall(SECRET[::-1].strip() + b"\n")
-            loot = tls.recv(1024)
-        victim.stop()
-        return loot
-
     def run_chain(self, make, options, reason):
         credentials = make()
-        self.assert_taken(self.take_from_openssl(credentials, options), SECRET.strip())
+        self.assert_taken(self.take_from_openssl(credentials, options, root().root_file), SECRET.strip())
         self.refuse_everywhere(credentials, reason)
 
 
-add(Chains, ((Row(what, without, "refused" if reason == "tls_no_client_cert" else "refused, as a caller and as a server", (reason,)),
+add(Chains, ((Row(what, without, "refused" if reason == "tls_no_client_cert" else EVERYWHERE, (reason,)),
               make, options, reason) for what, without, options, make, reason in CHAINS), Chains.run_chain)
 
 
@@ -183,7 +182,8 @@ NAMES = (
      {"names": ["URI:spiffe://elsewhere/ns/demo/sa/client"]}, "cert_wrong_trust_domain"),
     ("a NUL after the expected name", "compares C strings", matches(lambda name: name.split("\0")[0]), utf8(CLIENT_ID + "\0.evil"),
      "cert_bad_spiffe_id"),
-    ("capitals in the trust domain", "ignores case", matches(str.lower), {"names": ["URI:spiffe://Cluster.LOCAL/ns/demo/sa/client"]},
+    ("capitals in the trust domain", "ignores case", matches(str.lower),
+     {"names": ["URI:spiffe://Cluster.LOCAL/ns/demo/sa/client"]},
      "cert_bad_spiffe_id"),
     ("capitals in the path", "ignores case", matches(str.lower), {"names": ["URI:spiffe://cluster.local/ns/demo/sa/Client"]},
      "not_allowed"),
@@ -195,8 +195,8 @@ NAMES = (
     ("a dot at the end", "takes it away", matches(lambda name: name.rstrip(".")), {"names": [f"{URI}."]}, "not_allowed"),
     ("dot segments", "walks them", matches(lambda name: name.replace("/x/..", "")),
      {"names": ["URI:spiffe://cluster.local/ns/x/../demo/sa/client"]}, "cert_bad_spiffe_id"),
-    ("a port, a query and a fragment", "leaves them out", matches(rebuilt), {"names": [f"URI:{CLIENT_ID.replace('.local', '.local:1')}?x#y"]},
-     "cert_bad_spiffe_id"),
+    ("a port, a query and a fragment", "leaves them out", matches(rebuilt),
+     {"names": [f"URI:{CLIENT_ID.replace('.local', '.local:1')}?x#y"]}, "cert_bad_spiffe_id"),
     ("two URIs, of which one is expected", "takes any of them", matches(str),
      {"names": ["URI:spiffe://cluster.local/ns/demo/sa/mallory", URI]}, "cert_two_uri_sans"),
     ("a wildcard", "expands it", matches(lambda name: CLIENT_ID if fnmatch.fnmatchcase(CLIENT_ID, name) else ""),
@@ -230,7 +230,7 @@ class Names(Impersonation):
             self.refuse_everywhere(credentials, reason)
 
 
-add(Names, ((Row(what, f"a server that {without} answers", "refused, as a caller and as a server",
+add(Names, ((Row(what, f"a server that {without} answers", EVERYWHERE,
                  (reason, MISMATCH[reason]) if reason in MISMATCH else (reason,)), accepts, options, reason)
             for what, without, accepts, options, reason in NAMES), Names.run_name)
 
@@ -258,19 +258,21 @@ DOOR_NAMES = (
      "cert_bad_principal"),
     ("a dot after a DNS name", in_dns(f"{WANTED}."), None, "takes it away", lambda name: name.rstrip("."), any_name,
      "cert_bad_principal"),
-    ("an invisible letter in the common name", in_common_name("teller_.example"), (b"teller_.", "teller\u200b.".encode()), "does not see it",
-     lambda name: name.replace("\u200b", ""), common_name, "cert_bad_principal"),
+    ("an invisible letter in the common name", in_common_name("teller_.example"), (b"teller_.", "teller\u200b.".encode()),
+     "does not see it", lambda name: name.replace("\u200b", ""), common_name, "cert_bad_principal"),
     ("a workload's identity in the common name", in_common_name(CLIENT_ID.removeprefix("spiffe://")), None,
-     "knows one kind of names only", lambda name: WANTED if f"spiffe://{name}" == CLIENT_ID else "", common_name, "cert_bad_principal"),
+     "knows one kind of names only", lambda name: WANTED if f"spiffe://{name}" == CLIENT_ID else "", common_name,
+     "cert_bad_principal"),
     ("a workload's identity as a DNS name's text", in_dns(CLIENT_ID.removeprefix("spiffe://")), None,
-     "knows one kind of names only", lambda name: WANTED if f"spiffe://{name}" == CLIENT_ID else "", any_name, "cert_bad_principal"),
+     "knows one kind of names only", lambda name: WANTED if f"spiffe://{name}" == CLIENT_ID else "", any_name,
+     "cert_bad_principal"),
 )
 
 
 class DoorNames(Case):
     """At a port that takes certificates of a private CA, and names that are not SPIFFE IDs."""
 
-    title = "The same at a port with a CA of its own"
+    title = "Names, at a port with a CA of its own"
 
     def credentials(self, options, change):
         made = PRIVATE.credentials(extensions=WEB_CLIENT, **options)
@@ -308,6 +310,56 @@ class DoorNames(Case):
 
 add(DoorNames, ((Row(what, f"a server that {without} answers", "refused", (reason,)), options, change, normal, names, reason)
                 for what, options, change, without, normal, names, reason in DOOR_NAMES), DoorNames.run_door)
+
+
+# ------------------------------------------------------------------------------------------ chains of a CA that is not the mesh's
+
+ANY_DEPTH = ("-Verify", "9", "-verify_return_error")
+TELLER = "DNS:" + WANTED
+
+
+def permitting(name):
+    return below(parent=PRIVATE, **may_issue(f"nameConstraints=critical,permitted;DNS:{name}"))
+
+
+DOOR_CHAINS = (
+    ("the mesh's certificate where another CA's is asked for", LENIENT, IGNORES,
+     lambda: root().credentials([TELLER], extensions=WEB_CLIENT), "cert_untrusted"),
+    ("a server's certificate as a client's", ANSWERS.format("takes certificates of any use"), OF_ANY_USE,
+     lambda: PRIVATE.credentials([TELLER], extensions=(BASIC, USAGE, "extendedKeyUsage=serverAuth")), "cert_key_usage"),
+    ("a CA's certificate as his own, there", ANSWERS.format("takes certificates of any use"), OF_ANY_USE,
+     lambda: PRIVATE.credentials([TELLER], extensions=(CA[0], "keyUsage=critical,digitalSignature,keyCertSign")), "cert_is_ca"),
+    ("more intermediate CAs than verify-depth says", ANSWERS.format("has no such limit"), ANY_DEPTH,
+     lambda: below("second", below(parent=PRIVATE)).credentials([TELLER], extensions=WEB_CLIENT), "cert_too_deep"),
+    ("an intermediate CA that may name others only", LENIENT, IGNORES,
+     lambda: permitting("mallory.example").credentials([TELLER], extensions=WEB_CLIENT), "cert_untrusted"),
+)
+
+
+class DoorChains(Impersonation):
+
+    title = "Certificates that are not for this, at a port with a CA of its own"
+
+    def take_at_door(self, credentials):
+        context = attack.client_context(credentials, None, alpn=())
+        return self.take_tls(self.world.outsider, self.world.server.pod.ipv4, context, OTHER_DOOR_PORT)
+
+    def run_chain(self, make, options, reason):
+        credentials = make()
+        self.assert_taken(self.take_from_openssl(credentials, options, PRIVATE.root_file), SECRET.strip())
+        application = self.serve(self.world.server.pod, OTHER_DOOR_PORT)
+        with self.refused(self.world.server, reason):
+            self.assertEqual(self.take_at_door(credentials), b"")
+        self.assertEqual(application.num_accepted, 0)
+
+    def test_the_right_certificates_are_let_in(self):
+        self.serve(self.world.server.pod, OTHER_DOOR_PORT)
+        for authority in (PRIVATE, below(parent=PRIVATE), permitting("example")):
+            self.assertEqual(self.take_at_door(authority.credentials([TELLER], extensions=WEB_CLIENT)), SECRET)
+
+
+add(DoorChains, ((Row(what, without, "refused", (reason,)), make, options, reason)
+                 for what, without, options, make, reason in DOOR_CHAINS), DoorChains.run_chain)
 
 
 if __name__ == "__main__":

@@ -140,7 +140,8 @@ class Middle(Case):
         self.assert_taken(self.take_from_caller(own, lambda context: None), LIE)
         self.refuse_as_server(own, "identity_mismatch")
 
-    @attack.attack("answers in the server's place, with its stolen certificate but without the key", "a caller in clear believes anybody",
+    @attack.attack("answers in the server's place, with its stolen certificate but without the key",
+                   "a caller in clear believes anybody",
                    "the caller's agent hangs up: the signature is wrong", ("tls_failed",))
     def test_a_stolen_server_certificate(self):
         self.assert_taken(self.take_in_clear(self.lie), LIE)
@@ -157,7 +158,8 @@ class Middle(Case):
             self.assertEqual(self.take_tls(self.attacker, world.server.pod.ipv4, context, DOOR_PORT), b"")
         self.assertEqual(door.num_accepted, 0)
 
-    @attack.attack("asks in the client's place, with its name in a certificate of another CA", "a server that asks for no certificate answers",
+    @attack.attack("asks in the client's place, with its name in a certificate of another CA",
+                   "a server that asks for no certificate answers",
                    "refused by the server's agent", ("cert_untrusted",))
     def test_another_ca_toward_the_server(self):
         world = self.world
@@ -169,8 +171,8 @@ class Middle(Case):
         self.refuse_as_caller(forged, "cert_untrusted")
 
     @attack.attack("asks in the client's place, with its stolen certificate but without the key",
-                   "a server that believes the certificate in a header answers", "refused by the server's agent: the signature is wrong",
-                   ("tls_failed",))
+                   "a server that believes the certificate in a header answers",
+                   "refused by the server's agent: the signature is wrong", ("tls_failed",))
     def test_a_stolen_client_certificate(self):
         world = self.world
         stolen = world.credentials()

@@ -118,7 +118,8 @@ class Replay(Case):
                 self.replay(world.server.pod.ipv4, hbone.PORT, *parts)
         self.assert_paid_once()
 
-    @attack.attack("sends the client's first flight, early data included (0-RTT)", "`s_server -early_data` takes the early data twice",
+    @attack.attack("sends the client's first flight, early data included (0-RTT)",
+                   "`s_server -early_data` takes the early data twice",
                    "nothing is read with it; given up after tls-timeout", ("tls_timeout",))
     def test_the_client_s_flight(self):
         self.replay_early_data()
@@ -132,27 +133,24 @@ class Replay(Case):
     def replay_early_data(self):
         """The attack itself, on openssl's server with its protection off."""
         world = self.world
-        own = world.credentials(world.server.identity)
-        victim = world.bare.start(["openssl", "s_server", "-accept", str(DOOR_PORT), "-cert", own.chain_file, "-key", own.key_file,
-                                   "-early_data", "-no_anti_replay", "-tls1_3", "-quiet"])
-        world.bare.wait_listening(DOOR_PORT, victim)
+        victim = self.start_openssl_server("-early_data", "-no_anti_replay", "-tls1_3", "-quiet", port=DOOR_PORT)
         session, early = (os.path.join(world.node.folder, name) for name in ("session.pem", "early"))
         replace_file(early, TRANSFER.decode())
 
         def say(host, *options):
-            world.outsider.run(["sh", "-c", 'sleep 0.2 | openssl s_client "$@"', "sh", "-connect", f"{host}:{DOOR_PORT}", "-tls1_3", *options])
+            world.outsider.run(["sh", "-c", 'sleep 0.2 | openssl s_client "$@"', "sh", "-connect", f"{host}:{DOOR_PORT}", "-tls1_3",
+                                *options])
 
         say(world.bare.ipv4, "-sess_out", session)
         relay = Relay(world.mallory.pod, world.bare.ipv4, DOOR_PORT)
         with actors.Server(world.mallory.pod.listen(port=DOOR_PORT), relay):
             say(world.mallory.pod.ipv4, "-sess_in", session, "-early_data", early)
-        flight = b"".join(record for record in records(relay.sent)[:3])
+        flight = b"".join(records(relay.sent)[:3])
         wait_until(lambda: victim.log().count(TRANSFER.decode()) == 1, "the transfer")
         with world.mallory.pod.connect(world.bare.ipv4, DOOR_PORT) as connection:
             connection.sendall(flight)
             wait_until(lambda: victim.log().count(TRANSFER.decode()) == 2, "the second transfer")
         self.assert_taken(victim.log().encode(), TRANSFER)
-        victim.stop()
 
     @attack.attack("sends a piece of application data twice, within the connection", "the transfer is made twice",
                    "the connection is cut: the second does not authenticate", ("tunnel_lost",))
@@ -187,7 +185,8 @@ class Replay(Case):
         return b"", None, None
 
     @attack.attack("comes back with a ticket after the CA of its certificate is not trusted any more",
-                   "a server that resumes looks at no certificate: it answers", "a full handshake, which refuses", ("cert_untrusted",))
+                   "a server that resumes looks at no certificate: it answers", "a full handshake, which refuses",
+                   ("cert_untrusted",))
     def test_a_ticket_after_the_trust_has_changed(self):
         world = self.world
         teller = PRIVATE.credentials(["DNS:teller.example"], extensions=WEB_CLIENT)
