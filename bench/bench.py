@@ -19,6 +19,7 @@ _ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(_ROOT, "tests", "harness"))
 
 # pylint: disable=wrong-import-position
+import door  # noqa: E402
 import identities  # noqa: E402
 import measures  # noqa: E402
 import mesh_agents  # noqa: E402
@@ -32,11 +33,12 @@ _SPEED_CONNECTIONS = 512
 
 
 class Tools(NamedTuple):
-    """Paths of the programs under test and of the load generator."""
+    """Paths of the programs under test and of the load generators."""
 
     load: str
     agent: str
     init: str
+    door: str
 
 
 def _parse_args():
@@ -55,6 +57,8 @@ def _parse_args():
     parser.add_argument("--from-json", metavar="FILE", help="measure nothing, make the tables from an earlier run")
     parser.add_argument("--mesh", action="store_true",
                         help="measure only what the state of a large mesh costs; --write replaces that section of the file")
+    parser.add_argument("--door", action="store_true",
+                        help="measure only mutual TLS at the application's own door; --write replaces that section of the file")
     parser.add_argument("--bin", default=os.path.join(_ROOT, "build", "release", "bin"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     args.rounds = args.rounds or (2 if args.quick else 5)
@@ -176,9 +180,14 @@ def _run(args, tools, chosen):
         return data
 
 
+def _tools(args):
+    return Tools(*(os.path.join(args.bin, name)
+                   for name in ("remora-load", "remora-agent", "remora-init", "remora-door-bench")))
+
+
 def _measure(args):
     pods.require_root()
-    tools = Tools(*(os.path.join(args.bin, name) for name in ("remora-load", "remora-agent", "remora-init")))
+    tools = _tools(args)
     chosen = _available(args.setups, tools)
     if not chosen:
         sys.exit("bench: there is nothing to measure")
@@ -216,6 +225,47 @@ def _run_mesh(args):
         _write(args.write, mesh_state.join(mesh_state.split(_read(args.write))[0], section))
 
 
+def with_other_sections(page, former):
+    """The page of a full run, with the sections of the former page that have runs of their own."""
+    for heading in (door.HEADING, mesh_state.HEADING):
+        section = mesh_state.split(former, heading)[1]
+        if section:
+            page = mesh_state.join(page, section.rstrip("\n") + "\n")
+    return page
+
+
+def with_door(page, section):
+    """The page with this section on the application's own door instead of the former one, before that on the mesh."""
+    rest, mesh = mesh_state.split(mesh_state.split(page, door.HEADING)[0])
+    return mesh_state.join(mesh_state.join(rest, section), mesh)
+
+
+def _run_door(args):
+    if args.from_json:
+        with open(args.from_json, encoding="utf-8") as saved:
+            data = json.load(saved)
+    else:
+        data = _measure_door(args)
+    section = door.section(data)
+    if args.json:
+        _write(args.json, json.dumps(data, indent=1) + "\n")
+    print(section)
+    if args.write:
+        _write(args.write, with_door(_read(args.write), section))
+
+
+def _measure_door(args):
+    pods.require_root()
+    tools = _tools(args)
+    about = _describe(args, tools)
+    about.pop("haproxy", None)
+    # Before there is any of our own.
+    about["Load average before the run"] = (f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} processors; "
+                                            "what is above 0 is other work, and moves the figures")
+    with pods.Node() as node:
+        return {"about": about, **door.measure(node, tools, args.rounds, args.seconds, _say)}
+
+
 def _write(path, text):
     with open(path, "w", encoding="utf-8") as out:
         out.write(text)
@@ -227,6 +277,9 @@ def main():
     if args.mesh:
         _run_mesh(args)
         return
+    if args.door:
+        _run_door(args)
+        return
     if args.from_json:
         with open(args.from_json, encoding="utf-8") as saved:
             data = json.load(saved)
@@ -237,7 +290,7 @@ def main():
     page = report.markdown(data)
     print(page)
     if args.write:
-        _write(args.write, mesh_state.join(page, mesh_state.split(_read(args.write))[1]))
+        _write(args.write, with_other_sections(page, _read(args.write)))
     failures = report.Results(data).failures()
     for failure in failures:
         _say(failure)

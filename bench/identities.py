@@ -1,4 +1,4 @@
-"""The certificates of a run: one P-256 CA and a leaf for each side, the same files for every setup that does TLS."""
+"""The certificates of a run: one CA and a leaf for each side, the same files for every setup that does TLS."""
 
 import os
 import subprocess
@@ -6,6 +6,10 @@ from typing import NamedTuple
 
 TRUST_DOMAIN = "cluster.local"
 NAMESPACE = "bench"
+
+# Kinds of keys, as openssl genpkey makes them.
+P256 = ("-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256")
+RSA2048 = ("-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048")
 
 _CA_EXTENSIONS = """
 basicConstraints = critical, CA:TRUE
@@ -28,9 +32,13 @@ class Leaf(NamedTuple):
 
 
 class Certificates:
-    """Makes them in `folder`; files that hold a key belong to `owner_uid`. Attributes: `ca`, a PEM file; leaf(name)."""
+    """
+    Makes them in `folder`, with keys of one kind; files that hold a key belong to `owner_uid`. Attributes: `ca`, a PEM file;
+    leaf(name).
+    """
 
-    def __init__(self, folder, owner_uid):
+    def __init__(self, folder, owner_uid, key=P256):
+        self._key = key
         self._folder = folder
         self._owner_uid = owner_uid
         self._leaves = {}
@@ -62,7 +70,7 @@ class Certificates:
         return Leaf(cert, key, both)
 
     def _make_key(self, path):
-        _openssl("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", path)
+        _openssl("genpkey", *self._key, "-out", path)
         self._keep_secret(path)
 
     def _keep_secret(self, path):

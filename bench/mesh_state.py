@@ -95,9 +95,9 @@ def section(data, about):
     return "\n\n".join(parts) + "\n"
 
 
-def split(page):
+def split(page, heading=HEADING):
     """A page without the section, and the section ("" where there is none). Both end with a newline, or are empty."""
-    start = page.find(HEADING + "\n")
+    start = page.find(heading + "\n")
     if start < 0:
         return page, ""
     end = page.find("\n## ", start)
