@@ -89,10 +89,11 @@ class Middle(Case):
         armed = []
         relay = self.relay(world.server.pod, hbone.PORT, change_answered=lambda data: flip(data) if armed else data)
         with self.between(world.client.pod, world.server.pod, hbone.PORT, relay):
-            self.assert_works()
-            armed.append(True)
-            with self.refused(world.client, "tunnel_lost", text="direction=\"outbound\""):
-                self.assertEqual(self.take(world.client.pod, world.server.pod.ipv4), b"")
+            with world.client.pod.connect(world.server.pod.ipv4, APP_PORT) as connection:
+                self.assertEqual(attack.ask(connection), SECRET)
+                armed.append(True)
+                with self.refused(world.client, "tunnel_lost", text="direction=\"outbound\""):
+                    self.assertEqual(attack.ask(connection), b"")
 
     def refuse_as_server(self, credentials, reason):
         """He ends the tunnel in the server's place."""
