@@ -54,6 +54,7 @@ def _parse_args():
                         help="numbers of idle connections whose memory is measured (1000,5000); 0: memory is not measured")
     parser.add_argument("--json", metavar="FILE", help="write every single measurement there")
     parser.add_argument("--write", metavar="FILE", help="write the tables there, in Markdown")
+    parser.add_argument("--note", metavar="TEXT", help="what a reader has to know of this run, for the page")
     parser.add_argument("--from-json", metavar="FILE", help="measure nothing, make the tables from an earlier run")
     parser.add_argument("--mesh", action="store_true",
                         help="measure only what the state of a large mesh costs; --write replaces that section of the file")
@@ -114,6 +115,8 @@ def _describe(args, tools):
         line = _first_line(argv)
         if line:
             about[name] = line
+    if args.note:
+        about["Note"] = args.note
     return about
 
 
