@@ -60,10 +60,10 @@ class Downgrade(Case):
 
     title = "Downgrades"
 
-    def openssl_client(self, address, port, *options, alpn=None, stdin="secret\n"):
-        """What s_client shows of a connection, on which it says these lines, one by one."""
+    def openssl_client(self, address, port, *options, alpn=None, stdin="secret\n", pause_s=1):
+        """What s_client shows of a connection, on which it says these lines, with pauses in which it is answered."""
         more = () if alpn is None else ("-alpn", alpn)
-        slowly = 'while read -r line; do echo "$line"; sleep 0.2; done | openssl s_client "$@"'
+        slowly = f'while read -r line; do echo "$line"; sleep {pause_s}; done | openssl s_client "$@"'
         done = self.world.outsider.run(["sh", "-c", slowly, "sh", "-connect", f"{address}:{port}", "-cert", PAIR.chain_file,
                                         "-key", PAIR.key_file, *more, *options], stdin=stdin, check=False)
         return (done.stdout + done.stderr).encode()
@@ -79,7 +79,7 @@ class Downgrade(Case):
         self.assert_taken(self.openssl_client(world.bare.ipv4, VICTIM_PORT, *offer), b"terces")
         for port, alpn in ports:
             with self.subTest(port=port), self.refused(world.server, reason):
-                got = self.openssl_client(world.server.pod.ipv4, port, *offer, alpn=alpn)
+                got = self.openssl_client(world.server.pod.ipv4, port, *offer, alpn=alpn, pause_s=0)
                 self.assertIn(b"Cipher is (NONE)", got)
 
     @attack.attack("renegotiation, asked for by the client in TLS 1.2",
