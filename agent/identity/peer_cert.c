@@ -225,20 +225,24 @@ enum reason peer_cert_recheck_pki(const struct peer_cert *peer, const struct tru
                                   const struct pki *pki, int64_t now_ms, int64_t grace_ms,
                                   struct err *err)
 {
-    enum reason reason = peer_cert_recheck_time(peer, now_ms, grace_ms, err);
-    if (reason != REASON_DONE)
-        return reason;
+    enum reason late = peer_cert_recheck_time(peer, now_ms, grace_ms, err), reason;
+    struct err why;
     struct trust mild = *trust;
     mild.crl_strict = false;
     const struct x509_pki_check check = {
         .chain = peer->chain->ders,
         .pki = pki,
         .trust = &mild,
-        .now_ms = clamp_to_validity(peer, now_ms),
+        .now_ms = late == REASON_DONE ? clamp_to_validity(peer, now_ms) : now_ms,
     };
     struct x509_pki_facts facts;
-    if (x509_pki_verify(&check, &facts, &reason, err) < 0)
+    if (x509_pki_verify(&check, &facts, &reason, &why) < 0) {
+        if (late != REASON_DONE)
+            return late;
+        if (err != NULL)
+            *err = why;
         return reason;
+    }
     const struct x509_principal *principal = &facts.principal;
     const char *now = principal->kind == PRINCIPAL_URI ? principal->id.principal : principal->text;
     reason = strcmp(now, peer->principal) == 0 ? REASON_DONE : REASON_IDENTITY_MISMATCH;
@@ -247,6 +251,28 @@ enum reason peer_cert_recheck_pki(const struct peer_cert *peer, const struct tru
                 now);
     spiffe_id_done(&facts.principal.id);
     return reason;
+}
+
+struct peer_cert *peer_cert_verify_again(const struct peer_cert *peer,
+                                         const struct peer_cert_check *by)
+{
+    enum reason reason;
+    struct trust mild = *by->trust;
+    mild.crl_strict = false;
+    struct peer_cert_der ders[CERT_CHAIN_MAX];
+    struct peer_cert_check check = *by;
+    check.trust = &mild;
+    check.chain = ders;
+    check.num_certs = sk_CRYPTO_BUFFER_num(peer->chain->ders);
+    for (size_t i = 0; i < check.num_certs; i++) {
+        const CRYPTO_BUFFER *der = sk_CRYPTO_BUFFER_value(peer->chain->ders, i);
+        ders[i] = (struct peer_cert_der){CRYPTO_BUFFER_data(der), CRYPTO_BUFFER_len(der)};
+    }
+    struct peer_cert *again = peer_cert_verify(&check, &reason, NULL);
+    if (again == NULL || strcmp(again->principal, peer->principal) == 0)
+        return again;
+    peer_cert_unref(again);
+    return NULL;
 }
 
 const char *peer_cert_name(const struct peer_cert *peer)

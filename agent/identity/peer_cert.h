@@ -119,9 +119,18 @@ enum reason peer_cert_recheck_pki(const struct peer_cert *peer, const struct tru
                                   struct err *err);
 
 /* The part of it that needs no signatures: CERT_EXPIRED, or REASON_DONE. By the path that was found
- * first: after CERT_EXPIRED peer_cert_recheck may find another, to a root that was renewed. */
+ * first: after CERT_EXPIRED the other two may find another, to a root that was renewed. */
 enum reason peer_cert_recheck_time(const struct peer_cert *peer, int64_t now_ms, int64_t grace_ms,
                                    struct err *err);
+
+/*
+ * The same peer by a path that is valid now, for who has found that the former path has ended: a
+ * reference to one with the times of that path; NULL when there is none, or no memory. `by` gives
+ * the rules and the moment; its chain is not looked at, and a revocation list that has expired
+ * makes nobody untrusted.
+ */
+struct peer_cert *peer_cert_verify_again(const struct peer_cert *peer,
+                                         const struct peer_cert_check *by);
 
 /* The peer's name for logs: a SPIFFE ID with its scheme, else the principal. Lent. */
 const char *peer_cert_name(const struct peer_cert *peer);

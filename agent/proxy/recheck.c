@@ -30,7 +30,7 @@ static bool recheck_may_judge_trust(const struct proxy *proxy)
 static bool recheck_is_busy(const struct proxy *proxy)
 {
     return proxy->recheck.policy_pending || proxy->recheck.ports_pending ||
-           recheck_may_judge_trust(proxy);
+           proxy->recheck.time_pending || recheck_may_judge_trust(proxy);
 }
 
 static void recheck_set_timer(struct proxy *proxy)
@@ -212,11 +212,32 @@ static bool recheck_ports(struct proxy *proxy)
     return num < PEERS_AT_ONCE;
 }
 
-static void recheck_direct_time(struct proxy *proxy)
+/*
+ * The path by which the peer was verified has ended. By another one it is known from now on, so that
+ * it costs its signatures only once; without one its session ends.
+ */
+static void recheck_direct_late(struct session *session, int64_t now_ms, enum reason reason,
+                                const struct err *err)
+{
+    const struct tls_context *context = recheck_context_of(session);
+    struct peer_cert *renewed =
+        context == NULL ? NULL : tls_context_renew_peer(context, session->peer, now_ms);
+    if (renewed != NULL) {
+        peer_cert_unref(session->peer);
+        session->peer = renewed;
+        return;
+    }
+    recheck_count(session->proxy, session->direction, reason);
+    session_close(session, reason, err->message);
+}
+
+/* A batch, of those whose certificates have to be verified. False: there are more. */
+static bool recheck_direct_time(struct proxy *proxy)
 {
     int64_t now_ms = clock_wall_ms();
+    unsigned num = 0;
     struct session *session = TAILQ_FIRST(&proxy->sessions);
-    while (session != NULL) {
+    while (session != NULL && num < PEERS_AT_ONCE) {
         struct session *next = TAILQ_NEXT(session, entry);
         struct err err;
         enum reason reason = REASON_DONE;
@@ -224,11 +245,12 @@ static void recheck_direct_time(struct proxy *proxy)
             reason = peer_cert_recheck_time(session->peer, now_ms,
                                             (int64_t)proxy->options.peer_expiry_grace_ms, &err);
         if (reason != REASON_DONE) {
-            recheck_count(proxy, session->direction, reason);
-            session_close(session, reason, err.message);
+            recheck_direct_late(session, now_ms, reason, &err);
+            num++;
         }
         session = next;
     }
+    return num < PEERS_AT_ONCE;
 }
 
 void recheck_on_ports(struct proxy *proxy)
@@ -315,9 +337,11 @@ static void recheck_on_timer(void *owner)
         recheck->trust_pending = !recheck_trust(proxy);
     if (recheck->ports_pending)
         recheck->ports_pending = !recheck_ports(proxy);
-    if (!recheck_is_busy(proxy)) {
+    if (recheck->time_pending) {
+        recheck->time_pending = !recheck_direct_time(proxy);
+    } else if (!recheck_is_busy(proxy)) {
         recheck_time(proxy);
-        recheck_direct_time(proxy);
+        recheck->time_pending = !recheck_direct_time(proxy);
     }
     recheck_set_timer(proxy);
 }

@@ -33,6 +33,7 @@ struct recheck {
     bool trust_pending;         /* somebody is not judged yet */
     bool policy_pending;
     bool ports_pending;
+    bool time_pending;
 };
 
 int recheck_init(struct proxy *proxy, struct err *err);

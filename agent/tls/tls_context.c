@@ -242,6 +242,23 @@ enum reason tls_context_recheck(const struct tls_context *context, const struct 
     return REASON_IDENTITY_MISMATCH;
 }
 
+struct peer_cert *tls_context_renew_peer(const struct tls_context *context,
+                                         const struct peer_cert *peer, int64_t now_ms)
+{
+    bool is_spiffe = context->pki.roots == NULL;
+    const struct peer_cert_check by = {
+        .trust = tls_context_trust(context),
+        .rules = context->rules,
+        .pki = is_spiffe ? NULL : &context->pki,
+        .now_ms = now_ms,
+    };
+    struct peer_cert *renewed = peer_cert_verify_again(peer, &by);
+    if (renewed == NULL || !is_spiffe || is_expected(context, renewed->id.uri))
+        return renewed;
+    peer_cert_unref(renewed);
+    return NULL;
+}
+
 enum tls_context_kind tls_context_kind(const struct tls_context *context)
 {
     return context->kind;

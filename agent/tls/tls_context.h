@@ -158,4 +158,12 @@ int64_t tls_context_not_after_ms(const struct tls_context *context);
 enum reason tls_context_recheck(const struct tls_context *context, const struct peer_cert *peer,
                                 int64_t now_ms, int64_t grace_ms, struct err *err);
 
+/*
+ * The same peer by a path that this context trusts and that is valid now, after its former path has
+ * ended (peer_cert_recheck_time): a root that is renewed keeps its name and its key. A reference, or
+ * NULL: there is none, or no memory. As above, not for contexts of the control plane.
+ */
+struct peer_cert *tls_context_renew_peer(const struct tls_context *context,
+                                         const struct peer_cert *peer, int64_t now_ms);
+
 #endif

@@ -484,6 +484,66 @@ static void a_revoked_client_is_refused_and_one_that_is_connected_judged_again(v
     cert_builder_free(leaf);
 }
 
+static struct trust_bundle *bundle_of_two(const struct cert_built *a, const struct cert_built *b)
+{
+    char roots[8192];
+    snprintf(roots, sizeof(roots), "%s%s", cert_builder_pem(a), cert_builder_pem(b));
+    struct trust_bundle *bundle = trust_bundle_new_pem(NULL, roots, strlen(roots), NULL);
+    assert_non_null(bundle);
+    return bundle;
+}
+
+/* A root that is renewed keeps its name and its key; the way by the old one is found first. */
+static void a_root_that_ends_ends_nobody_whom_its_renewal_vouches_for(void **state)
+{
+    enum { MINUTE_MS = 60 * 1000 };
+    const struct world *world = *state;
+    struct cert_built *old = cert_builder_make(
+        NULL, &(struct cert_spec){.common_name = "renewed",
+                                  .is_ca = true,
+                                  .not_after_ms = world->now_ms + 10 * MINUTE_MS});
+    struct cert_built *new =
+        cert_builder_renew(old, &(struct cert_spec){.common_name = "renewed", .is_ca = true});
+    struct cert_built *leaf = cert_builder_make(new, &(struct cert_spec){.common_name = "client"});
+    struct pki former = clients(world), both = former;
+    former.roots = bundle_of(NULL, old);
+    both.roots = bundle_of_two(old, new);
+    struct peer_cert *peer = expect_ok(world, &both, (struct cert_built *[]){leaf, NULL});
+    struct trust trust = mesh_trust(world);
+    struct err err = {0};
+
+    int64_t later_ms = world->now_ms + 20 * MINUTE_MS; /* the old root has ended, the leaf not */
+    assert_int_equal(peer_cert_recheck_time(peer, later_ms, 0, &err), REASON_CERT_EXPIRED);
+    assert_int_equal(peer_cert_recheck_pki(peer, &trust, &both, later_ms, 0, &err), REASON_DONE);
+    assert_int_equal(peer_cert_recheck_pki(peer, &trust, &former, later_ms, 0, &err),
+                     REASON_CERT_EXPIRED);
+    assert_non_null(strstr(err.message, "while connected"));
+
+    /* Known by that path from then on, and no longer than it goes. */
+    struct peer_cert_check by = {.trust = &trust, .pki = &both, .now_ms = later_ms};
+    struct peer_cert *again = peer_cert_verify_again(peer, &by);
+    assert_non_null(again);
+    assert_string_equal(again->principal, peer->principal);
+    assert_int_equal(peer_cert_recheck_time(again, later_ms, 0, &err), REASON_DONE);
+    peer_cert_unref(again);
+    by.pki = &former;
+    assert_null(peer_cert_verify_again(peer, &by));
+    struct pki renamed = both; /* somebody else by the rules of now */
+    renamed.principals[0] = PRINCIPAL_DNS;
+    renamed.num_principals = 1;
+    by.pki = &renamed;
+    assert_null(peer_cert_verify_again(peer, &by));
+    later_ms = world->now_ms + 2 * HOUR_MS;
+    assert_int_equal(peer_cert_recheck_pki(peer, &trust, &both, later_ms, 0, &err),
+                     REASON_CERT_EXPIRED);
+    peer_cert_unref(peer);
+    trust_bundle_unref(both.roots);
+    trust_bundle_unref(former.roots);
+    cert_builder_free(leaf);
+    cert_builder_free(new);
+    cert_builder_free(old);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -500,6 +560,7 @@ int main(void)
         cmocka_unit_test(a_server_that_is_another_one_is_named),
         cmocka_unit_test(a_clients_certificate_is_not_a_servers),
         cmocka_unit_test(a_revoked_client_is_refused_and_one_that_is_connected_judged_again),
+        cmocka_unit_test(a_root_that_ends_ends_nobody_whom_its_renewal_vouches_for),
     };
     return cmocka_run_group_tests(tests, make_world, free_world);
 }
