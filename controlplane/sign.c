@@ -52,7 +52,8 @@ static int write_out(const char *path, const struct buf *pem, struct err *err)
     /* There is no secret in it. */
     static const struct private_file_rights RIGHTS = {.mode = 0644};
     if (path[0] != '\0')
-        return private_file_write_path(path, &RIGHTS, buf_head(pem), buf_len(pem), err);
+        return private_file_write_path(path, &RIGHTS, ca_issuer_may_replace, buf_head(pem),
+                                       buf_len(pem), err);
     bool written =
         fwrite(buf_head(pem), 1, buf_len(pem), stdout) == buf_len(pem) && fflush(stdout) == 0;
     return written ? 0 : err_set_sys(err, errno, "standard output");
@@ -108,6 +109,9 @@ static enum sign_exit sign_csr(const struct sign_config *config, struct ca_issue
         exit = SIGN_FAILED;
     else if (write_out(config->out_file, &pem, err) < 0)
         exit = SIGN_NOT_WRITTEN;
+    /* Nobody has what was not written. */
+    if (exit != SIGN_DONE)
+        buf_done(words);
     buf_done(&pem);
     ca_issued_done(&issued);
     return exit;

@@ -26,7 +26,8 @@ static const struct option_spec specs[] = {
                    "word. Without either, it is read from standard input."),
     OPTION("out", OPTION_PATH, out_file, "", FILES,
            .help = "File for the certificate and the intermediates after it, in PEM; replaced in "
-                   "one step, in a directory that nobody else can write to. Without it they go to "
+                   "one step, in a directory that nobody else can write to. A file that holds "
+                   "anything but a former certificate is left as it is. Without it they go to "
                    "standard output. What was signed is said on standard error."),
     OPTION("help", OPTION_BOOL, help, "false", FILES, .help = "Print this text and exit."),
 
@@ -54,8 +55,9 @@ static const struct option_spec specs[] = {
                    "nothing else remains; that is an error, as is any alternative name that is not "
                    "allowed."),
     OPTION("keep-subject", OPTION_BOOL, keep_subject, "false", NAMES,
-           .help = "Certify the whole subject as the request has it. Without this the common name "
-                   "alone is kept, where it is allowed."),
+           .help = "Certify the whole subject as the request has it: the common name has to be "
+                   "allowed, the rest is not looked at. Without this the common name alone is "
+                   "kept, where it is allowed."),
 
     OPTION("usage", OPTION_ENUM, usage, "client", RESULT, .choices = usages,
            .help = "What it is for. A server's certificate whose request has no alternative name "

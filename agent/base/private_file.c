@@ -16,8 +16,10 @@ struct private_dir {
     char *path;
 };
 
-/* The one temporary name for each file: what a crash leaves is used anew by the next write. */
-enum { TEMPORARY_NAME_MAX = 256 };
+enum {
+    TEMPORARY_NAME_MAX = 256, /* one for each file: a crash's is used anew by the next write */
+    FORMER_MAX = 1024 * 1024, /* bytes of what is looked at before it is replaced */
+};
 
 /* --------------------------------------------------------------------------------- directory -- */
 
@@ -183,8 +185,57 @@ int private_file_write(struct private_dir *dir, const char *name,
     return 0;
 }
 
+static int read_former(int fd, const char *path, private_file_may_replace_fn *may_replace,
+                       size_t size, struct err *err)
+{
+    uint8_t *bytes = malloc(size);
+    if (bytes == NULL)
+        return err_set(err, ERR_NOMEM, "%s: out of memory", path);
+    ssize_t len = read(fd, bytes, size);
+    int result = 0;
+    if (len < 0)
+        result = err_set_sys(err, errno, "%s: cannot be read", path);
+    else if (!may_replace(bytes, (size_t)len))
+        result = err_set(err, ERR_DENIED, "%s: it holds something else; it is not replaced", path);
+    private_file_free(bytes, size);
+    return result;
+}
+
+static int check_former(int fd, const char *path, private_file_may_replace_fn *may_replace,
+                        struct err *err)
+{
+    struct stat status;
+    if (fstat(fd, &status) < 0)
+        return err_set_sys(err, errno, "%s", path);
+    if (!S_ISREG(status.st_mode))
+        return err_set(err, ERR_INVALID, "%s: it is no regular file; it is not replaced", path);
+    if (status.st_size == 0)
+        return 0;
+    if (status.st_size > FORMER_MAX)
+        return err_set(err, ERR_DENIED, "%s: it holds something else; it is not replaced", path);
+    return read_former(fd, path, may_replace, (size_t)status.st_size, err);
+}
+
+/* Nobody else can write to the directory: what was seen here is what will be replaced. */
+static int check_target(struct private_dir *dir, const char *name, const char *path,
+                        private_file_may_replace_fn *may_replace, struct err *err)
+{
+    /* Not blocking: a FIFO by that name must not stop the program. */
+    int fd = openat(dir->fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return 0;
+    if (fd < 0 && (errno == ELOOP || errno == ENXIO))
+        return err_set(err, ERR_INVALID, "%s: it is no regular file; it is not replaced", path);
+    if (fd < 0)
+        return err_set_sys(err, errno, "%s: what is there cannot be read", path);
+    int result = check_former(fd, path, may_replace, err);
+    close(fd);
+    return result;
+}
+
 int private_file_write_path(const char *path, const struct private_file_rights *rights,
-                            const void *bytes, size_t len, struct err *err)
+                            private_file_may_replace_fn *may_replace, const void *bytes, size_t len,
+                            struct err *err)
 {
     const char *slash = strrchr(path, '/');
     const char *name = slash == NULL ? path : slash + 1;
@@ -196,7 +247,9 @@ int private_file_write_path(const char *path, const struct private_file_rights *
     if (folder == NULL)
         return err_set(err, ERR_NOMEM, "out of memory");
     struct private_dir *dir = private_file_open_dir(folder, false, err);
-    int result = dir == NULL ? -1 : private_file_write(dir, name, rights, bytes, len, err);
+    int result = dir == NULL ? -1 : check_target(dir, name, path, may_replace, err);
+    if (result == 0)
+        result = private_file_write(dir, name, rights, bytes, len, err);
     private_file_close_dir(dir);
     free(folder);
     return result;

@@ -51,13 +51,19 @@ int private_file_write(struct private_dir *dir, const char *name,
                        const struct private_file_rights *rights, const void *bytes, size_t len,
                        struct err *err);
 
+/* Whether a file with these bytes, which are whole and at least one, may be replaced. */
+typedef bool private_file_may_replace_fn(const uint8_t *bytes, size_t len);
+
 /*
  * The same by its path, whose directory is opened as by private_file_open_dir: for one file that
- * somebody asked for. -1: *err as of both; ERR_INVALID when the path does not end with a name, or
- * the name begins with a dot.
+ * somebody asked for, and may have mistyped. What is there already is replaced when it is a regular
+ * file that is empty or may_replace says yes; a link or a device never is. -1: *err as of both;
+ * ERR_INVALID when the path does not end with a name, the name begins with a dot, or what is there is
+ * no file; ERR_DENIED when it may not be replaced.
  */
 int private_file_write_path(const char *path, const struct private_file_rights *rights,
-                            const void *bytes, size_t len, struct err *err);
+                            private_file_may_replace_fn *may_replace, const void *bytes, size_t len,
+                            struct err *err);
 
 /*
  * Reads a file of the directory, of at most `max` bytes; it has to be a regular file with one name,

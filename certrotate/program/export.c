@@ -83,8 +83,8 @@ static enum export_exit write_file(const struct export_config *config,
                                    struct buf *words, struct err *err)
 {
     static const struct private_file_rights RIGHTS = {.mode = 0600};
-    if (private_file_write_path(config->pkcs12_file, &RIGHTS, buf_head(bytes), buf_len(bytes),
-                                err) < 0)
+    if (private_file_write_path(config->pkcs12_file, &RIGHTS, pkcs12_may_be, buf_head(bytes),
+                                buf_len(bytes), err) < 0)
         return EXPORT_NOT_WRITTEN;
     if (buf_printf(words, "%s: the private key and %zu %s, as \"%s\"\n", config->pkcs12_file,
                    chain->num_certs, chain->num_certs == 1 ? "certificate" : "certificates",

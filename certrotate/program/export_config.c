@@ -22,7 +22,8 @@ static const struct option_spec specs[] = {
 
     OPTION("pkcs12", OPTION_PATH, pkcs12_file, "", RESULT,
            .help = "The file to write (.p12): mode 0600, replaced in one step, in a directory that "
-                   "nobody else can write to. Required."),
+                   "nobody else can write to. A file that is none of these is left as it is. "
+                   "Required."),
     OPTION("name", OPTION_TEXT, name, "Remora", RESULT,
            .help = "The name under which browsers show it."),
     OPTION("password-file", OPTION_PATH, password_file, "", RESULT,

@@ -12,13 +12,17 @@
 #include <string.h>
 
 #include "file_read.h"
+#include "pkcs12.h"
 
 enum { BLOCK_NAME_MAX = 40 }; /* bytes of what stands after BEGIN */
 
 int inspect_chain_add(struct inspect_chain *chain, const uint8_t *der, size_t len, struct err *err)
 {
     if (chain->num_certs == INSPECT_CHAIN_MAX)
-        return err_set(err, ERR_LIMIT, "more than %d certificates", INSPECT_CHAIN_MAX);
+        return err_set(err, ERR_LIMIT,
+                       "more than %d certificates; peers take a chain of %d at most, the "
+                       "certificate first and its intermediates behind it",
+                       INSPECT_CHAIN_MAX, CERT_CHAIN_MAX);
     uint8_t *copy = malloc(len == 0 ? 1 : len);
     if (copy == NULL)
         return err_set(err, ERR_NOMEM, "out of memory");
@@ -96,9 +100,6 @@ static int read_pem(struct inspect_chain *chain, const uint8_t *bytes, size_t le
 /* The two kinds of DER that are most often taken for a certificate. */
 static const char *kind_of_der(const uint8_t *bytes, size_t len)
 {
-    enum { PKCS12_VERSION = 3 };
-    CBS whole, contents;
-    uint64_t version;
     const uint8_t *at = bytes;
     X509_REQ *request = d2i_X509_REQ(NULL, &at, (long)len);
     bool is_request = request != NULL;
@@ -106,11 +107,7 @@ static const char *kind_of_der(const uint8_t *bytes, size_t len)
     ERR_clear_error();
     if (is_request)
         return "REQUEST";
-    CBS_init(&whole, bytes, len);
-    return CBS_get_asn1(&whole, &contents, CBS_ASN1_SEQUENCE) &&
-                   CBS_get_asn1_uint64(&contents, &version) && version == PKCS12_VERSION
-               ? "PKCS12"
-               : NULL;
+    return pkcs12_may_be(bytes, len) ? "PKCS12" : NULL;
 }
 
 static int read_der(struct inspect_chain *chain, const uint8_t *bytes, size_t len, struct err *err)

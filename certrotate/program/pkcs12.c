@@ -339,6 +339,15 @@ static bool add_pfx(CBB *out, const struct pkcs12_plan *plan, const uint8_t *saf
            CBB_flush(&pfx) && add_mac(&pfx, plan->password, safes, len) && CBB_flush(out);
 }
 
+bool pkcs12_may_be(const uint8_t *bytes, size_t len)
+{
+    CBS whole, contents;
+    uint64_t version;
+    CBS_init(&whole, bytes, len);
+    return CBS_get_asn1(&whole, &contents, CBS_ASN1_SEQUENCE) &&
+           CBS_get_asn1_uint64(&contents, &version) && version == VERSION;
+}
+
 int pkcs12_write(const struct pkcs12_plan *plan, struct buf *out, struct err *err)
 {
     CBB safes, pfx;

@@ -8,7 +8,9 @@
 #define REMORA_PKCS12_H
 
 #include <openssl/base.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "buf.h"
 #include "err.h"
@@ -37,6 +39,9 @@ struct pkcs12_plan {
     const char *name;                  /* shown by browsers; UTF-8 */
     const char *password;              /* checked as above */
 };
+
+/* Whether bytes, at least one, may be a PKCS#12 file; they are not read to their end. */
+bool pkcs12_may_be(const uint8_t *bytes, size_t len);
 
 /* Appends the file. 0, or -1 with *err: ERR_INVALID (the name), ERR_NOMEM. */
 int pkcs12_write(const struct pkcs12_plan *plan, struct buf *out, struct err *err);

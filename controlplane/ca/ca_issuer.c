@@ -304,6 +304,17 @@ int ca_issuer_sign(struct ca_issuer *issuer, const struct ca_order *order, struc
     return result;
 }
 
+bool ca_issuer_may_replace(const uint8_t *bytes, size_t len)
+{
+    static const char KEY[] = "PRIVATE KEY-----";
+    if (memmem(bytes, len, KEY, sizeof(KEY) - 1) != NULL)
+        return false;
+    STACK_OF(X509) *certs = ca_cert_read_pem((const char *)bytes, len, CERT_CHAIN_MAX, NULL);
+    bool result = certs != NULL && ca_cert_check_is_ca(sk_X509_value(certs, 0), NULL) < 0;
+    sk_X509_pop_free(certs, X509_free);
+    return result;
+}
+
 void ca_issued_done(struct ca_issued *issued)
 {
     if (issued == NULL)

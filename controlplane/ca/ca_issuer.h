@@ -64,6 +64,12 @@ int ca_issuer_issue(struct ca_issuer *issuer, const struct ca_issue *issue, stru
                     struct err *err);
 
 /*
+ * Whether bytes of a file are a former result of ca_issuer_sign, which a new one may take the place of:
+ * PEM of a certificate that is no CA's, with more behind it maybe, but no key.
+ */
+bool ca_issuer_may_replace(const uint8_t *bytes, size_t len);
+
+/*
  * Certifies what the order's lists allow of what its request asks for (ca_order_decide.h). `words`
  * gets some lines that say what was signed and what was left out. 0 and *out, which the caller gives
  * to ca_issued_done; or -1 with *err: as ca_issuer_issue, and ERR_DENIED for what is not allowed.

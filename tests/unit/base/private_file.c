@@ -210,6 +210,11 @@ static void what_an_interrupted_write_left_does_not_stop_the_next(void **state)
     assert_int_equal(access(in(place, ".a.new"), F_OK), -1);
 }
 
+static bool is_text(const uint8_t *bytes, size_t len)
+{
+    return len == 4 && memcmp(bytes, "text", 4) == 0;
+}
+
 static void a_file_is_written_by_its_path_as_in_its_directory(void **state)
 {
     static const struct private_file_rights RIGHTS = {.mode = 0600};
@@ -217,15 +222,45 @@ static void a_file_is_written_by_its_path_as_in_its_directory(void **state)
     struct err err = {0};
     char path[256];
     snprintf(path, sizeof(path), "%s/by-path", place->path);
-    assert_int_equal(private_file_write_path(path, &RIGHTS, "text", 4, &err), 0);
+    assert_int_equal(private_file_write_path(path, &RIGHTS, is_text, "text", 4, &err), 0);
     expect_read(place, "by-path", "text");
     snprintf(path, sizeof(path), "%s/.hidden", place->path);
-    assert_int_equal(private_file_write_path(path, &RIGHTS, "text", 4, &err), -1);
+    assert_int_equal(private_file_write_path(path, &RIGHTS, is_text, "text", 4, &err), -1);
     assert_int_equal(err.kind, ERR_INVALID);
     snprintf(path, sizeof(path), "%s/", place->path);
-    assert_int_equal(private_file_write_path(path, &RIGHTS, "text", 4, &err), -1);
-    assert_int_equal(private_file_write_path("/tmp/open-to-all", &RIGHTS, "text", 4, &err), -1);
+    assert_int_equal(private_file_write_path(path, &RIGHTS, is_text, "text", 4, &err), -1);
+    assert_int_equal(private_file_write_path("/tmp/open-to-all", &RIGHTS, is_text, "text", 4, &err),
+                     -1);
     assert_int_equal(err.kind, ERR_DENIED);
+}
+
+static void by_its_path_only_what_may_be_replaced_is(void **state)
+{
+    static const struct private_file_rights RIGHTS = {.mode = 0600};
+    struct place *place = *state;
+    struct err err = {0};
+    put(place, "former", "text", 0600);
+    put(place, "empty", "", 0600);
+    put(place, "key", "somebody's key", 0600);
+    assert_int_equal(symlink("former", in(place, "link")), 0);
+    assert_int_equal(mkfifo(in(place, "fifo"), 0600), 0);
+    assert_int_equal(mkdir(in(place, "folder"), 0700), 0);
+    const struct {
+        const char *name;
+        enum err_kind kind;
+    } CASES[] = {{"former", ERR_NONE},  {"empty", ERR_NONE},   {"key", ERR_DENIED},
+                 {"link", ERR_INVALID}, {"fifo", ERR_INVALID}, {"folder", ERR_INVALID}};
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        char path[256];
+        snprintf(path, sizeof(path), "%s", in(place, CASES[i].name));
+        int result = private_file_write_path(path, &RIGHTS, is_text, "text", 4, &err);
+        assert_int_equal(result, CASES[i].kind == ERR_NONE ? 0 : -1);
+        if (result < 0)
+            assert_int_equal(err.kind, CASES[i].kind);
+    }
+    expect_read(place, "former", "text");
+    expect_read(place, "empty", "text");
+    expect_read(place, "key", "somebody's key");
 }
 
 static void a_link_is_replaced_and_not_followed(void **state)
@@ -303,6 +338,7 @@ int main(void)
         TEST(rights_are_as_asked_for_whatever_the_umask),
         TEST(what_an_interrupted_write_left_does_not_stop_the_next),
         TEST(a_file_is_written_by_its_path_as_in_its_directory),
+        TEST(by_its_path_only_what_may_be_replaced_is),
         TEST(a_link_is_replaced_and_not_followed),
         TEST(a_write_that_fails_leaves_the_former_file),
         TEST(files_that_others_could_have_changed_are_not_read),

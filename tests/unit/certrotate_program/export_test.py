@@ -112,6 +112,17 @@ class ExportTest(unittest.TestCase):
         self.assertEqual(len(first), len(second))
         self.assertLess(sum(a == b for a, b in zip(first, second)), len(first) / 5)
 
+    def test_a_file_that_is_no_pkcs12_is_not_replaced(self):
+        for text in (content(f"{self.made}/rsa.key").decode(), content(f"{self.made}/rsa.crt").decode(), PASSWORD):
+            victim = self.write("victim", text)
+            result = run(*self.command(pkcs12=victim))
+            self.assertEqual(result.returncode, NOT_WRITTEN)
+            self.assertIn("not replaced", result.stderr)
+            self.assertEqual(content(victim).decode(), text)
+        os.symlink("victim", self.path("link.p12"))
+        self.assertEqual(run(*self.command(pkcs12=self.path("link.p12"))).returncode, NOT_WRITTEN)
+        self.assertTrue(os.path.islink(self.path("link.p12")))
+
     def test_long_passwords_are_whole(self):
         for length in (31, 32, 63, 64, 256):  # a block of SHA-256 is 32 of PKCS#12's characters
             with self.subTest(length):
