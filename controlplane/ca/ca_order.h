@@ -19,7 +19,7 @@ struct ca_order {
     size_t csr_pem_len;
     struct ca_name_rules rules;
     enum ca_usage usage;
-    bool keep_subject;  /* the subject as the request has it, unchecked; else see ca_order_decide */
+    bool keep_subject;  /* whole, once its common name is allowed; else see ca_order_decide */
     int64_t lifetime_s; /* what it is to be; the CA's own end comes first */
     int64_t now_ms;     /* wall clock */
 };

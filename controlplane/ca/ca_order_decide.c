@@ -73,11 +73,18 @@ static X509_NAME *name_of_cn(const char *cn)
     return NULL;
 }
 
-static int keep_whole(const struct ca_request *request, struct ca_order_subject *subject,
-                      struct err *err)
+/* The common name is a principal to many. */
+static int keep_whole(const struct ca_order *order, const struct ca_request *request,
+                      struct ca_order_subject *subject, struct err *err)
 {
+    const char *cn = request->common_name.text;
     if (X509_NAME_entry_count(request->subject) == 0)
         return 0;
+    if (cn != NULL && !ca_name_is_allowed_cn(&order->rules, cn, NULL))
+        return err_set(err, ERR_DENIED,
+                       "the subject that --keep-subject keeps has the common name \"%s\", which "
+                       "neither --allow-cn nor --allow-dns nor --allow-email allows",
+                       cn);
     subject->name = X509_NAME_dup(request->subject);
     return subject->name == NULL ? out_of_memory(err) : 0;
 }
@@ -104,7 +111,7 @@ static int decide_subject(const struct ca_order *order, const struct ca_request 
                           X509 *issuer, struct ca_order_subject *subject, struct buf *words,
                           struct err *err)
 {
-    int result = order->keep_subject ? keep_whole(request, subject, err)
+    int result = order->keep_subject ? keep_whole(order, request, subject, err)
                                      : keep_common_name(order, request, subject, words, err);
     if (result < 0 || subject->name == NULL)
         return result;

@@ -59,6 +59,7 @@ class SignTest(unittest.TestCase):
         self.assertEqual(result.returncode, code, result.stderr)
         if code != DONE:
             self.assertEqual(result.stdout, "")
+            self.assertNotIn("signed, for", result.stderr)
         self.words = result.stderr
         return result.stdout
 
@@ -109,8 +110,12 @@ class SignTest(unittest.TestCase):
         self.assertEqual(self.show(cert, "-subject"), "subject=CN = mtls.local\n")
 
     def test_the_subject_is_kept_whole_only_when_the_operator_says_so(self):
-        cert = self.sign(self.request("/O=Shop/CN=client"), "--keep-subject")
+        cert = self.sign(self.request("/O=Shop/CN=client"), "--keep-subject", "--allow-cn", "client")
         self.assertEqual(self.show(cert, "-subject"), "subject=O = Shop, CN = client\n")
+
+    def test_a_subject_that_is_kept_smuggles_no_common_name_in(self):
+        self.sign(self.request("/O=Shop/CN=admin", "DNS:mtls.local"), "--keep-subject", "--allow-dns", "mtls.local", code=NOT_ALLOWED)
+        self.assertIn('the common name "admin", which neither --allow-cn', self.words)
 
     def test_a_common_name_that_is_not_allowed_is_left_out_beside_other_names(self):
         cert = self.sign(self.request("/CN=admin", "DNS:mtls.local"), "--allow-dns", "mtls.local")
@@ -191,7 +196,7 @@ class SignTest(unittest.TestCase):
         self.assertIn("several common names", self.words)
 
     def test_the_name_of_the_ca_is_nobody_elses(self):
-        self.sign(self.request("/O=Shop/CN=Private CA"), "--keep-subject", code=NOT_ALLOWED)
+        self.sign(self.request("/O=Shop/CN=Private CA"), "--keep-subject", "--allow-cn", "Private CA", code=NOT_ALLOWED)
         self.assertIn("the name of the CA itself", self.words)
 
     def test_a_server_without_a_name_to_be_verified_by_is_refused(self):
@@ -240,6 +245,36 @@ class SignTest(unittest.TestCase):
         os.chmod(self.folder, 0o777)
         self.sign(self.request(), "--allow-cn", "client", "--out", self.path("client.crt"), code=NOT_WRITTEN)
         self.assertEqual(os.listdir(self.folder), [])
+
+    def test_only_a_former_certificate_is_replaced(self):
+        out = self.path("client.crt")
+        for _ in range(2):
+            self.sign(self.request(), "--allow-cn", "client", "--out", out)
+        openssl("verify", "-CAfile", self.ca_cert, out)
+        for source in (self.ca_cert, self.ca_key, self.key):
+            with open(source, encoding="ascii") as file:
+                content = file.read()
+            for text in (content, self.read(out) + content):
+                if text.startswith("-----BEGIN CERT") and source == self.ca_cert and text != content:
+                    continue  # a chain
+                victim = self.path("victim")
+                replace_file(victim, text)
+                self.sign(self.request(), "--allow-cn", "client", "--out", victim, code=NOT_WRITTEN)
+                self.assertIn("not replaced", self.words)
+                self.assertEqual(self.read(victim), text)
+
+    def test_what_is_no_file_is_not_replaced(self):
+        os.symlink("/dev/null", self.path("link"))
+        os.mkfifo(self.path("fifo"))
+        for name in ("link", "fifo"):
+            before = os.lstat(self.path(name))
+            self.sign(self.request(), "--allow-cn", "client", "--out", self.path(name), code=NOT_WRITTEN)
+            self.assertIn("no regular file", self.words)
+            self.assertEqual(os.lstat(self.path(name)).st_ino, before.st_ino)
+
+    def read(self, path):
+        with open(path, encoding="ascii") as file:
+            return file.read()
 
     def test_a_key_that_others_can_read_is_refused(self):
         os.chmod(self.ca_key, 0o644)
