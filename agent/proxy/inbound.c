@@ -8,8 +8,11 @@
 void inbound_identify(struct session *session)
 {
     const struct proxy *proxy = session->proxy;
-    if (session->snapshot == NULL)
+    if (proxy->mesh == NULL)
         return;
+    /* A client takes its time to say who it is; what was known when it came may be forbidden by now. */
+    if (session->snapshot != proxy->mesh)
+        session_set_snapshot(session, proxy->mesh);
     session->destination = proxy->local;
     session->source = mesh_snapshot_workload_by_ip(session->snapshot, proxy->options.network,
                                                    &session->source_addr.ip);

@@ -8,7 +8,10 @@
 #include "mesh_authorize.h"
 #include "session.h"
 
-/* Fills in source and destination workload from the session's snapshot, for labels and for the decision. */
+/*
+ * The session is decided by the present snapshot from now on: fills in source and destination workload from it, for labels and for the
+ * decision.
+ */
 void inbound_identify(struct session *session);
 
 /*

@@ -38,7 +38,8 @@ static struct world {
     struct net_listener
         *listener; /* of the client, whose destination it is, and so of the application */
     unsigned num_accepted;
-    int client; /* -1: it is a stream */
+    void (*on_taken)(void); /* what happens once the client's connection is a session; or NULL */
+    int client;             /* -1: it is a stream */
     struct stream *application;
     struct buf got; /* by the application */
     bool application_ended;
@@ -79,6 +80,8 @@ static void on_accept(void *owner, struct net_tcp *tcp)
 {
     if (world.num_accepted++ == 0) {
         inbound_direct_on_accept(world.proxy, tcp);
+        if (world.on_taken != NULL)
+            world.on_taken();
         return;
     }
     world.application = net_tcp_stream(tcp);
@@ -180,19 +183,19 @@ static void set_port(const char *entry)
     identity_unref(identity);
 }
 
-/* This pod at 127.0.0.1; a policy allows the peer by name and nobody else. */
-static void publish(bool only_peer)
+/* This pod at 127.0.0.1; a policy allows one principal and nobody else. NULL: there is none. */
+static void publish_for(const char *principal)
 {
-    static const struct mesh_pattern peer[] = {{MESH_EXACT, "td/ns/shop/sa/peer"}};
-    static const struct mesh_match match[] = {{.principals = {peer, 1}}};
-    static const struct mesh_clause clause[] = {{match, 1}};
-    static const struct mesh_rule rule[] = {{clause, 1}};
-    static const struct mesh_policy policy = {.namespace_ = "shop",
-                                              .name = "p",
-                                              .scope = MESH_POLICY_NAMESPACE,
-                                              .action = MESH_ALLOW,
-                                              .rules = rule,
-                                              .num_rules = 1};
+    const struct mesh_pattern peer[] = {{MESH_EXACT, principal}};
+    const struct mesh_match match[] = {{.principals = {peer, 1}}};
+    const struct mesh_clause clause[] = {{match, 1}};
+    const struct mesh_rule rule[] = {{clause, 1}};
+    const struct mesh_policy policy = {.namespace_ = "shop",
+                                       .name = "p",
+                                       .scope = MESH_POLICY_NAMESPACE,
+                                       .action = MESH_ALLOW,
+                                       .rules = rule,
+                                       .num_rules = 1};
     struct err err = {0};
     struct mesh_builder *builder = mesh_builder_new(NULL);
     fixture_add_workload(builder, &(struct mesh_workload){.uid = "me",
@@ -202,11 +205,16 @@ static void publish(bool only_peer)
                                                           .trust_domain = "td",
                                                           .network = "",
                                                           IPS(fixture_ip("127.0.0.1"))});
-    if (only_peer)
+    if (principal != NULL)
         assert_int_equal(mesh_builder_add_policy(builder, &policy, &err), 0);
     struct mesh_snapshot *snapshot = fixture_build(builder);
     proxy_set_mesh(world.proxy, snapshot);
     mesh_snapshot_unref(snapshot);
+}
+
+static void publish(bool only_peer)
+{
+    publish_for(only_peer ? "td/ns/shop/sa/peer" : NULL);
 }
 
 static const struct proxy_options permissive = {
@@ -626,6 +634,55 @@ static void who_has_shaken_hands_waits_for_discovery(void **state)
     assert_got("hello", 5);
 }
 
+static void publish_for_the_peer(void)
+{
+    publish(true);
+}
+
+static void discovery_that_comes_during_the_handshake_is_heard(void **state)
+{
+    struct proxy_options options = strict();
+    start(&options);
+    set_port("");
+    world.on_taken = publish_for_the_peer;
+    dial_tls(tls_context_new_istio);
+    run_until(tls_has_answer);
+    assert_got("hello", 5);
+}
+
+static void publish_for_another(void)
+{
+    publish_for("td/ns/shop/sa/another");
+}
+
+/* Twice, so that nothing of the first is left but what a session holds. */
+static void publish_twice(void)
+{
+    publish_for_another();
+    publish_for_the_peer();
+}
+
+static void a_policy_that_comes_during_the_handshake_is_obeyed(void **state)
+{
+    struct proxy_options options = strict();
+    start_usual(&options, "");
+    world.on_taken = publish_for_another;
+    dial_tls(tls_context_new_istio);
+    assert_ended_by("not_allowed");
+    assert_int_equal(world.num_accepted, 1);
+}
+
+static void what_a_session_was_decided_with_lives_as_long_as_it(void **state)
+{
+    struct proxy_options options = strict();
+    start_usual(&options, "");
+    world.on_taken = publish_twice;
+    dial_tls(tls_context_new_istio);
+    run_until(tls_has_answer);
+    publish_twice();
+    assert_got("hello", 5);
+}
+
 static void clear_text_waits_for_discovery_unread(void **state)
 {
     start(&permissive);
@@ -700,6 +757,9 @@ int main(void)
         DIRECT_TEST(without_a_table_nothing_is_taken),
         DIRECT_TEST(without_an_identity_tls_is_refused),
         DIRECT_TEST(who_has_shaken_hands_waits_for_discovery),
+        DIRECT_TEST(discovery_that_comes_during_the_handshake_is_heard),
+        DIRECT_TEST(a_policy_that_comes_during_the_handshake_is_obeyed),
+        DIRECT_TEST(what_a_session_was_decided_with_lives_as_long_as_it),
         DIRECT_TEST(clear_text_waits_for_discovery_unread),
         DIRECT_TEST(a_connection_that_its_port_takes_no_more_is_ended),
         DIRECT_TEST(clear_text_that_may_not_enter_any_more_is_ended),
