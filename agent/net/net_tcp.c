@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/netfilter_ipv4.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -475,6 +476,13 @@ int net_tcp_original_destination(const struct net_tcp *tcp, struct addr *out, st
         return err_set_sys(err, errno, "cannot learn the original destination");
     *out = tcp->local;
     return 0;
+}
+
+bool net_tcp_is_broken(const struct net_tcp *tcp)
+{
+    /* POLLERR and POLLHUP come unasked, POLLRDHUP (the peer's FIN) does not. */
+    struct pollfd polled = {.fd = fd_of(tcp)};
+    return poll(&polled, 1, 0) == 1;
 }
 
 void net_tcp_set_read_size(struct net_tcp *tcp, size_t len)

@@ -48,6 +48,12 @@ const struct addr *net_tcp_local(const struct net_tcp *tcp);
 int net_tcp_original_destination(const struct net_tcp *tcp, struct addr *out, struct err *err);
 
 /*
+ * Whether the connection is broken: reset by the peer, or given up by the kernel. For an owner who does not read at present, whom
+ * nobody tells. A peer that has only ended its direction has not broken it. A system call.
+ */
+bool net_tcp_is_broken(const struct net_tcp *tcp);
+
+/*
  * Bytes that one read may take from now on, 1 to NET_READ_LIMIT; NET_READ_MAX unless set. All
  * connections of a loop read into one buffer, so that a larger size costs no memory.
  */

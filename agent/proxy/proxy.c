@@ -108,7 +108,8 @@ struct proxy *proxy_new(struct net_loop *loop, const struct proxy_options *optio
         err_set(err, ERR_NOMEM, "out of memory");
         goto fail;
     }
-    if (waiting_init(proxy, err) < 0 || recheck_init(proxy, err) < 0)
+    if (waiting_init(proxy, err) < 0 || abandoned_init(proxy, err) < 0 ||
+        recheck_init(proxy, err) < 0)
         goto fail;
     struct hbone_pool_options pool_options;
     proxy_pool_options(proxy, &pool_options);
@@ -219,6 +220,7 @@ void proxy_free(struct proxy *proxy)
     tls_io_free(proxy->io);
     net_timer_free(proxy->drain_timer);
     waiting_done(proxy);
+    abandoned_done(proxy);
     recheck_done(proxy);
     mesh_snapshot_unref(proxy->mesh);
     tls_context_unref(proxy->tls);

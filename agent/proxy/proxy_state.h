@@ -6,6 +6,7 @@
 
 #include <sys/queue.h>
 
+#include "abandoned.h"
 #include "hbone_pool.h"
 #include "net_names.h"
 #include "proxy.h"
@@ -39,6 +40,7 @@ struct proxy {
     struct session_list sessions;
     size_t num_sessions;
     struct waiting waiting;             /* the sessions that wait for discovery */
+    struct abandoned abandoned;         /* those that are being established */
     struct inbound_tunnel_list tunnels; /* inbound HBONE connections */
     size_t num_tunnels;
 

@@ -74,6 +74,7 @@ struct session *session_accept(struct proxy *proxy, enum session_direction direc
     session->near_tcp = tcp;
     session->original_addr = to;
     session_count_socket(session);
+    abandoned_watch(session);
     if (found == 0)
         return session;
     session_close(session, REASON_IO_FAILED, err.message);
@@ -335,6 +336,7 @@ static bool session_is_tunnelled(const struct session *session)
 void session_relay(struct session *session)
 {
     struct proxy *proxy = session->proxy;
+    abandoned_unwatch(session);
     if (proxy->options.idle_timeout_ms > 0) {
         session->idle = net_timer_new(proxy->loop, session_on_idle_timer, session);
         if (session->idle == NULL) {
@@ -411,6 +413,7 @@ void session_close(struct session *session, enum reason reason, const char *deta
     struct proxy *proxy = session->proxy;
     net_timer_free(session->idle);
     waiting_cancel(session);
+    abandoned_unwatch(session);
     sniff_free(session->sniff);
     tls_handshake_cancel(session->handshaking);
     net_connect_cancel(session->connecting);

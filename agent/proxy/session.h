@@ -95,6 +95,8 @@ struct session {
     uint64_t started_at_ms;
 
     /* Not established yet: what runs. At most one of them, but where it is said. */
+    TAILQ_ENTRY(session) watched; /* in the proxy's list: see abandoned.h */
+    bool is_watched;
     struct waiting_session waiting; /* for discovery */
     struct sniff *sniff; /* inbound: what the client's first bytes are; beside connecting */
     struct tls_handshake

@@ -3,6 +3,8 @@
 import contextlib
 import os
 import shutil
+import socket
+import struct
 import sys
 import tempfile
 import threading
@@ -187,6 +189,26 @@ class Start(Case):
             self.waiting(1, self.server, "inbound")
             self.xds.on_stream = None
             self.echoes(connection)
+
+    def test_an_application_that_resets_while_it_waits_is_let_go_and_one_that_ended_its_direction_is_served(self):
+        server = self.serve(self.server.pod)
+        self.xds.on_stream = lambda stream: stream.refuse(fake_xds.UNAVAILABLE, "server is not ready")
+        self.start(ready=False, discovery_timeout="60s")
+        for agent in (self.client, self.server):
+            agent.wait_not_ready("discovery: ")
+        with contextlib.ExitStack() as stack:
+            kept, gone = (stack.enter_context(self.client.pod.connect(self.server.pod.ipv4, server.port)) for _ in range(2))
+            self.waiting(2)
+            for connection in (kept, gone):
+                connection.sendall(b"question")
+            kept.shutdown(socket.SHUT_WR)
+            gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            gone.close()
+            self.client.access_log('direction="outbound" .*reason="client_gone"')
+            self.waiting(1)
+            self.xds.on_stream = None
+            self.assertEqual(actors.read_exactly(kept, 8), b"question")
+            self.assertEqual(kept.recv(1), b"")
 
     def test_a_tunnel_that_is_given_up_while_it_waits_is_over(self):
         server = self.serve(self.server.pod)

@@ -154,6 +154,27 @@ static void a_reset_is_noticed_by_writing_when_reading_is_stopped(void **state)
     recorder_done(&ours);
 }
 
+static void who_does_not_read_can_ask_for_a_reset_and_is_not_told_of_an_end(void **state)
+{
+    static const bool ends_first[] = {false, true};
+    for (size_t i = 0; i < 2; i++) {
+        int fds[2];
+        recorder_tcp_pair(fds);
+        struct recorder ours;
+        recorder_init(&ours, loop, fds[0]);
+        assert_int_equal(write(fds[1], "question", 8), 8);
+        if (ends_first[i])
+            shutdown(fds[1], SHUT_WR);
+        assert_false(net_tcp_is_broken(ours.tcp));
+        recorder_reset(fds[1]);
+        assert_true(net_tcp_is_broken(ours.tcp));
+        assert_true(net_tcp_is_broken(ours.tcp)); /* also when asked again */
+        assert_int_equal(ours.num_failed, 0);
+        recorder_done(&ours);
+        net_loop_run(loop);
+    }
+}
+
 static void a_reset_is_noticed_by_shutdown(void **state)
 {
     int fds[2];
@@ -782,6 +803,7 @@ int main(void)
         LOOP_TEST(shutdown_is_told_even_when_nothing_else_keeps_the_loop),
         LOOP_TEST(a_reset_is_a_failure_after_what_was_sent_before_it),
         LOOP_TEST(a_reset_is_noticed_by_writing_when_reading_is_stopped),
+        LOOP_TEST(who_does_not_read_can_ask_for_a_reset_and_is_not_told_of_an_end),
         LOOP_TEST(a_reset_is_noticed_by_shutdown),
         LOOP_TEST(an_answer_before_a_reset_is_read_when_a_write_meets_the_reset_first),
         LOOP_TEST(a_reset_after_the_peers_end_is_noticed_by_the_next_write),

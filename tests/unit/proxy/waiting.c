@@ -1,5 +1,6 @@
 #include "waiting.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -172,6 +173,11 @@ static bool asked_three_times(const struct world *world)
     return world->num_asks >= 3;
 }
 
+static bool one_is_left(const struct world *world)
+{
+    return all_were_accepted(world) && proxy_num_sessions(world->proxy) == 1;
+}
+
 static bool nobody_is_left(const struct world *world)
 {
     return all_were_accepted(world) && proxy_num_sessions(world->proxy) == 0;
@@ -248,6 +254,50 @@ static void news_of_something_else_leave_it_waiting(void **state)
     publish(world, &(struct knows){.me = true, .answered = true});
     run_until(world, all_were_served);
     tear_down(world);
+}
+
+static void publish_own(struct world *world, bool policy_listed, const struct mesh_policy *told);
+
+static void reset_client(const struct world *world, size_t at)
+{
+    const struct linger at_once = {.l_onoff = 1};
+    assert_int_equal(
+        setsockopt(world->clients[at], SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+    /* Its place is kept, so that the descriptor is not used for another. */
+    int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    assert_int_equal(dup3(nothing, world->clients[at], O_CLOEXEC), world->clients[at]);
+    close(nothing);
+}
+
+static void who_resets_while_waiting_is_let_go_and_who_ends_a_direction_is_served(void **state)
+{
+    static void (*const ways_in[])(void *owner, struct net_tcp *tcp) = {outbound_on_accept,
+                                                                        inbound_direct_on_accept};
+    for (size_t i = 0; i < sizeof(ways_in) / sizeof(ways_in[0]); i++) {
+        struct world *world = set_up(&usual);
+        world->on_accept = ways_in[i];
+        connect_clients(world, 2);
+        run_until(world, all_were_accepted);
+        shutdown(world->clients[1], SHUT_WR);
+        assert_int_equal(write(world->clients[0], "question", 8), 8);
+        reset_client(world, 0);
+        run_until(world, one_is_left);
+        if (i == 0)
+            publish(world, &(struct knows){.me = true, .answered = true});
+        else
+            publish_own(world, false, NULL);
+        run_until(world, nobody_is_left);
+        assert_int_equal(world->num_served, 1);
+        char metric[128];
+        snprintf(metric, sizeof(metric),
+                 "remora_session_ends_total{direction=\"%s\",reason=\"client_gone\"} 1\n",
+                 i == 0 ? "outbound" : "inbound");
+        assert_metric(world, metric);
+        char answer[2];
+        assert_int_equal(read(world->clients[1], answer, sizeof(answer)), 1);
+        assert_int_equal(read(world->clients[1], answer, sizeof(answer)), 0);
+        tear_down(world);
+    }
 }
 
 static void what_is_unanswered_in_time_is_refused_with_its_own_reason(void **state)
@@ -467,6 +517,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ten_connections_to_one_unknown_address_ask_once_and_go_on_together),
         cmocka_unit_test(news_of_something_else_leave_it_waiting),
+        cmocka_unit_test(who_resets_while_waiting_is_let_go_and_who_ends_a_direction_is_served),
         cmocka_unit_test(what_is_unanswered_in_time_is_refused_with_its_own_reason),
         cmocka_unit_test(what_is_unanswered_in_time_passes_through_where_that_is_wanted),
         cmocka_unit_test(a_name_that_nobody_could_take_is_told_again),
