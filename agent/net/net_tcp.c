@@ -287,7 +287,10 @@ static void send_end(struct net_tcp *tcp)
 static void on_written(uv_write_t *req, int status)
 {
     struct net_tcp *tcp = req->handle->data;
-    net_chunk_return(tcp->loop, (struct net_chunk *)req);
+    struct net_chunk *chunk = (struct net_chunk *)req;
+    if (status == 0)
+        tcp->num_untaken -= chunk->len;
+    net_chunk_return(tcp->loop, chunk);
     tcp->num_in_flight--;
     if (tcp->closed || tcp->failed || tcp->broken != 0)
         return;
@@ -333,6 +336,7 @@ static void tcp_write(struct stream *stream, const uint8_t *bytes, size_t len)
 {
     struct net_tcp *tcp = from_stream(stream);
     assert(!tcp->closed && !tcp->shutdown_asked);
+    tcp->num_untaken += len;
     if (tcp->broken != 0 || tcp->failed || len == 0)
         return;
     if (!has_queue(tcp)) {
@@ -346,6 +350,7 @@ static void tcp_write(struct stream *stream, const uint8_t *bytes, size_t len)
         if (sent > 0) {
             bytes += sent;
             len -= (size_t)sent;
+            tcp->num_untaken -= (size_t)sent;
         }
     }
     enqueue(tcp, bytes, len);
@@ -443,6 +448,20 @@ struct net_tcp *net_tcp_from_fd(struct net_loop *loop, int fd,
 struct stream *net_tcp_stream(struct net_tcp *tcp)
 {
     return &tcp->stream;
+}
+
+const struct net_tcp *net_tcp_of(const struct stream *stream)
+{
+    return stream->ops == &ops ? (const struct net_tcp *)stream : NULL;
+}
+
+size_t net_tcp_undelivered(const struct net_tcp *tcp)
+{
+    int unacknowledged = 0;
+    /* What the kernel knows of a connection's bytes outlives the connection, until the socket is closed. */
+    if (ioctl(fd_of(tcp), TIOCOUTQ, &unacknowledged) < 0 || unacknowledged < 0)
+        return SIZE_MAX;
+    return tcp->num_untaken + (size_t)unacknowledged;
 }
 
 const struct addr *net_tcp_peer(const struct net_tcp *tcp)

@@ -67,6 +67,16 @@ void net_tcp_set_read_size(struct net_tcp *tcp, size_t len);
  */
 int net_tcp_unread(struct net_tcp *tcp, const uint8_t *bytes, size_t len);
 
+/* The TCP connection that a stream is, lent; NULL: it is something else. */
+const struct net_tcp *net_tcp_of(const struct stream *stream);
+
+/*
+ * Bytes that were written and that the other end's kernel has not acknowledged, whether they are on their way or were never sent because
+ * the connection broke before; our end (FIN) counts as one, unless it is acknowledged. Also after on_failed. SIZE_MAX: the kernel does not
+ * say. A system call.
+ */
+size_t net_tcp_undelivered(const struct net_tcp *tcp);
+
 /* Makes a connected socket pair's end or any connected descriptor a stream (tests). Takes `fd` on
  * success. NULL: see *err. */
 struct net_tcp *net_tcp_from_fd(struct net_loop *loop, int fd,

@@ -31,6 +31,7 @@ struct net_tcp {
      * few large ones. */
     struct net_chunk *filling;
     uint32_t num_in_flight;
+    size_t num_untaken; /* bytes that were written and that the kernel has not taken */
 
     uint32_t read_len; /* bytes that one read may take */
     /* libuv's status when sending failed. Nothing is sent any more; what was received can be

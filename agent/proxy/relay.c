@@ -25,6 +25,7 @@ static void relay_on_eof(void *owner)
 {
     struct relay_pump *pump = owner;
     pump->relay->active_at_ms = net_loop_now_ms(pump->relay->loop);
+    pump->eof = true;
     stream_shutdown(pump->to);
 }
 

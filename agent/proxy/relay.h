@@ -24,7 +24,8 @@ struct relay_pump {
     struct stream *to;
     uint64_t num_bytes;
     bool stopped; /* reading waits for the other side's queue */
-    bool ended;   /* the end was read and handed on, and everything before it */
+    bool eof;     /* the end was read */
+    bool ended;   /* and handed on, and everything before it */
 };
 
 struct relay_handler {

@@ -299,13 +299,43 @@ static void session_on_relay_done(void *owner)
     session_close(owner, REASON_DONE, NULL);
 }
 
+/*
+ * Who speaks TLS on its own connection and leaves without a word, or does not stay to hear ours, has done so in good order if nothing
+ * can be missing: the application had ended, and the other end has all that it said. What that might have had to say still is not
+ * taken for whole: the application sees a reset where it had not ended before (session_close).
+ */
+static bool session_is_farewell(const struct session *session, enum relay_side side,
+                                enum stream_fault fault)
+{
+    bool is_near = side == RELAY_NEAR;
+    if (session->direct == SESSION_DIRECT_NONE ||
+        is_near != (session->direction == SESSION_INBOUND) ||
+        (fault != STREAM_FAULT_RESET && fault != STREAM_FAULT_LOST))
+        return false;
+    return is_near ? session->relay.from_far.eof && tls_stream_is_delivered(session->near)
+                   : session->relay.from_near.eof && tls_stream_is_delivered(session->far);
+}
+
+static const char *session_relay_detail(const struct session *session, enum stream_fault fault,
+                                        const struct err *err)
+{
+    if (fault == STREAM_FAULT_RESET) /* says nothing beyond itself */
+        return NULL;
+    if (fault == STREAM_FAULT_LOST && session->direct != SESSION_DIRECT_NONE)
+        return "it ended without TLS close_notify, as many programs do; whether it had more to say "
+               "cannot be known, so the application sees a reset";
+    return err->message;
+}
+
 static void session_on_relay_failed(void *owner, enum relay_side side, enum stream_fault fault,
                                     const struct err *err)
 {
     struct session *session = owner;
-    /* A reset says nothing beyond itself; everything else has details worth a line. */
-    const char *detail = fault == STREAM_FAULT_RESET ? NULL : err->message;
-    session_close(session, session_relay_reason(session, side, fault), detail);
+    if (session_is_farewell(session, side, fault))
+        session_close(session, REASON_DONE, NULL);
+    else
+        session_close(session, session_relay_reason(session, side, fault),
+                      session_relay_detail(session, fault, err));
 }
 
 static const struct relay_handler session_relay_handler = {
@@ -408,6 +438,14 @@ static void session_cut_near(struct session *session, enum reason reason)
         stream_abort(session->near);
 }
 
+static void session_end_side(struct stream *stream, bool is_whole)
+{
+    if (is_whole)
+        stream_close(stream);
+    else
+        stream_abort(stream);
+}
+
 void session_close(struct session *session, enum reason reason, const char *detail)
 {
     struct proxy *proxy = session->proxy;
@@ -427,8 +465,8 @@ void session_close(struct session *session, enum reason reason, const char *deta
     if (session->request != NULL)
         hbone_request_refuse(session->request, session_http_status(reason));
     if (reason == REASON_DONE) {
-        stream_close(session->near);
-        stream_close(session->far);
+        session_end_side(session->near, session->relay.from_far.eof);
+        session_end_side(session->far, session->relay.from_near.ended);
     } else {
         session_cut_near(session, reason);
         stream_abort(session->far);

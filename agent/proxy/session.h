@@ -182,7 +182,7 @@ void session_relay(struct session *session);
 
 /*
  * Ends the session, for this reason and no other: cancels what runs, answers a CONNECT that waits, closes both connections
- * (REASON_DONE: they have ended; else: reset, so that nobody takes a cut for an end), counts it, writes its access-log line, and
+ * (REASON_DONE: they have ended, or are reset in a direction that has not; else: reset, so that nobody takes a cut for an end), counts it, writes its access-log line, and
  * frees it. `detail` (may be NULL) says more than the reason's sentence.
  */
 void session_close(struct session *session, enum reason reason, const char *detail);

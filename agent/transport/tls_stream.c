@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "net_tcp.h"
 #include "tls_stream_impl.h"
 
 enum {
@@ -26,6 +27,7 @@ struct tls_stream {
     bool broken; /* the TLS connection failed; on_failed may still have to be told */
     bool failed; /* on_failed was told, or must not be told any more */
     bool shutdown_asked;
+    size_t farewell_len; /* bytes of our close_notify, sealed, once it is sent */
     bool was_high;
     bool calling; /* a handler runs: freeing waits */
     bool closed;
@@ -183,7 +185,9 @@ static void tls_shutdown(struct stream *stream)
     if (!can_send(tls))
         return;
     encrypt_gathered(tls);
+    size_t len = buf_len(tls_conn_output(tls->conn));
     tls_conn_close_notify(tls->conn);
+    tls->farewell_len = buf_len(tls_conn_output(tls->conn)) - len;
     push(tls);
     tls->shutdown_asked = true;
     stream_shutdown(tls->lower);
@@ -194,6 +198,14 @@ void tls_stream_flush(struct stream *stream)
     struct tls_stream *tls = from_stream(stream);
     if (can_send(tls))
         flush(tls);
+}
+
+bool tls_stream_is_delivered(const struct stream *stream)
+{
+    const struct tls_stream *tls = from_const(stream);
+    const struct net_tcp *tcp = net_tcp_of(tls->lower);
+    /* TCP counts its end, too. */
+    return tls->shutdown_asked && tcp != NULL && net_tcp_undelivered(tcp) <= tls->farewell_len + 1;
 }
 
 /* --------------------------------------------------------------------------------- receiving -- */

@@ -10,6 +10,8 @@
 #ifndef REMORA_TLS_STREAM_H
 #define REMORA_TLS_STREAM_H
 
+#include <stdbool.h>
+
 #include "reason.h"
 #include "stream.h"
 #include "tls_conn.h"
@@ -34,6 +36,12 @@ enum reason tls_stream_reason(const struct stream *stream);
  * take soon is dropped.
  */
 void tls_stream_deny(struct stream *stream);
+
+/*
+ * After stream_shutdown, and after on_failed, too: whether the other end's kernel has all that was written, whatever has become of our
+ * close_notify behind it. False as well when that cannot be known, because what is below is no TCP connection.
+ */
+bool tls_stream_is_delivered(const struct stream *stream);
 
 /* Hands down now what the end of the round would. For what must be on its way before a close. */
 void tls_stream_flush(struct stream *stream);

@@ -43,11 +43,14 @@ static struct world {
     struct stream *application;
     struct buf got; /* by the application */
     bool application_ended;
-    const char *greeting; /* of the application; NULL: it does not speak first */
+    bool application_failed; /* which is an end, too */
+    const char *greeting;    /* of the application; NULL: it does not speak first */
     /* A client of TLS. */
     struct tls_io *io;
     struct tls_handshake *handshake;
     struct stream *tls;
+    int tls_fd;     /* below it */
+    bool is_narrow; /* the client's kernel takes next to nothing that it has not read */
     struct buf answer;
 } world;
 
@@ -68,6 +71,7 @@ static void application_on_eof(void *owner)
 static void application_on_failed(void *owner, enum stream_fault fault, const struct err *err)
 {
     world.application_ended = true;
+    world.application_failed = true;
 }
 
 static const struct stream_handler application_handler = {
@@ -302,6 +306,9 @@ static int dial(void)
     struct sockaddr_storage to;
     socklen_t len = addr_to_sockaddr(net_listener_addr(world.listener), &to);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int narrow = 1; /* the kernel's least */
+    if (world.is_narrow)
+        setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &narrow, sizeof(narrow));
     assert_int_equal(connect(fd, (const struct sockaddr *)&to, len), 0);
     return fd;
 }
@@ -329,7 +336,9 @@ static void dial_tls(struct tls_context *(*make)(struct identity *, const struct
     struct tls_context *context = make(identity, NULL, &err);
     const struct tls_conn_params params = {
         .role = TLS_CLIENT, .now_ms = clock_wall_ms(), .expected = expected, .num_expected = 1};
-    struct net_tcp *tcp = net_tcp_from_fd(world.loop, dial(), &(struct net_tcp_options){0}, &err);
+    world.tls_fd = dial();
+    struct net_tcp *tcp =
+        net_tcp_from_fd(world.loop, world.tls_fd, &(struct net_tcp_options){0}, &err);
     world.handshake = tls_handshake_start(world.io, net_tcp_stream(tcp), context, &params, LONG_MS,
                                           on_handshake, NULL, &err);
     assert_non_null(world.handshake);
@@ -602,6 +611,84 @@ static void a_proxy_header_comes_before_the_first_byte(void **state)
     assert_non_null(memmem(got, len, PEER_ID, strlen(PEER_ID)));
 }
 
+/* --------------------------------------------------------------------------------------------------- how TLS ends here -- */
+
+static void start_tls(void)
+{
+    start_usual(&permissive, "mode: mtls, alpn: [istio]");
+    dial_tls(tls_context_new_istio);
+    run_until(tls_has_answer);
+}
+
+static bool application_has_failed(void)
+{
+    return world.application_failed;
+}
+
+static bool is_application_s_end_read(void)
+{
+    return TAILQ_FIRST(&world.proxy->sessions)->relay.from_far.eof;
+}
+
+static void who_says_goodbye_and_does_not_wait_for_ours_has_finished(void **state)
+{
+    start_tls();
+    stream_close(world.tls);
+    world.tls = NULL;
+    assert_ended_by("done");
+    run_until(application_has_ended);
+    assert_false(world.application_failed);
+}
+
+static void who_leaves_without_a_word_after_our_goodbye_has_finished(void **state)
+{
+    start_tls();
+    stream_shutdown(world.application);
+    run_until(is_application_s_end_read);
+    shutdown(world.tls_fd, SHUT_WR);
+    assert_ended_by("done");
+    /* But what it might have said still was not whole. */
+    run_until(application_has_ended);
+    assert_true(world.application_failed);
+}
+
+static void who_resets_after_our_goodbye_has_finished(void **state)
+{
+    start_tls();
+    stream_read_stop(world.tls);
+    stream_shutdown(world.application);
+    run_until(is_application_s_end_read);
+    stream_abort(world.tls);
+    world.tls = NULL;
+    assert_ended_by("done");
+}
+
+static void who_leaves_without_a_word_while_the_application_listens_is_told(void **state)
+{
+    start_tls();
+    shutdown(world.tls_fd, SHUT_WR);
+    assert_ended_by("peer_reset");
+    run_until(application_has_failed);
+}
+
+static void who_resets_before_all_is_delivered_is_told(void **state)
+{
+    static const uint8_t much[64 * 1024];
+    start(&permissive);
+    set_port("mode: mtls, alpn: [istio]");
+    publish(false);
+    world.is_narrow = true;
+    dial_tls(tls_context_new_istio);
+    run_until(tls_has_answer);
+    stream_read_stop(world.tls);
+    stream_write(world.application, much, sizeof(much));
+    stream_shutdown(world.application);
+    run_until(is_application_s_end_read);
+    stream_abort(world.tls);
+    world.tls = NULL;
+    assert_ended_by("peer_reset");
+}
+
 /* ------------------------------------------------------------------------------------------------ what is not known yet -- */
 
 static void without_a_table_nothing_is_taken(void **state)
@@ -754,6 +841,11 @@ int main(void)
         DIRECT_TEST(plaintext_is_not_looked_at_in_strict_mode_either),
         DIRECT_TEST(a_port_s_own_tls_ends_here),
         DIRECT_TEST(a_proxy_header_comes_before_the_first_byte),
+        DIRECT_TEST(who_says_goodbye_and_does_not_wait_for_ours_has_finished),
+        DIRECT_TEST(who_leaves_without_a_word_after_our_goodbye_has_finished),
+        DIRECT_TEST(who_resets_after_our_goodbye_has_finished),
+        DIRECT_TEST(who_leaves_without_a_word_while_the_application_listens_is_told),
+        DIRECT_TEST(who_resets_before_all_is_delivered_is_told),
         DIRECT_TEST(without_a_table_nothing_is_taken),
         DIRECT_TEST(without_an_identity_tls_is_refused),
         DIRECT_TEST(who_has_shaken_hands_waits_for_discovery),
