@@ -246,7 +246,13 @@ static void direct_on_verdict(struct session *session, enum sniff_verdict verdic
     session->sniff = NULL;
     if (session->far != NULL)
         stream_read_stop(session->far);
-    switch (direct_session_takes(session)) {
+    enum direct_takes takes = direct_session_takes(session);
+    if (verdict == SNIFF_ENDED && takes != TAKES_EITHER) {
+        /* Nobody speaks to it before its TLS does: it has only looked whether somebody listens. */
+        session_close(session, REASON_CLIENT_GONE, NULL);
+        return;
+    }
+    switch (takes) {
     case TAKES_CLEAR: /* is not looked at */
     case TAKES_EITHER:
         direct_on_verdict_either(session, verdict, is_istio);

@@ -96,8 +96,8 @@ void telemetry_session_closed(struct telemetry *telemetry, const struct session_
     if (telemetry->hub->access_log == NULL)
         return;
     uint64_t num_suppressed = 0;
-    bool unproven =
-        record->direction == SESSION_INBOUND && !record->mutual_tls && is_failure(record->reason);
+    bool unproven = record->direction == SESSION_INBOUND && !record->mutual_tls &&
+                    (is_failure(record->reason) || record->reason == REASON_CLIENT_GONE);
     if (unproven && !may_log_unproven(telemetry, &num_suppressed))
         return;
     access_log_session(telemetry->hub->access_log, record, clock_wall_ms(), num_suppressed);

@@ -143,13 +143,24 @@ static void finish_handshake(struct tls_conn *conn)
     }
 }
 
+/* A client's own business; a server has no reason to. */
+static void fail_by_leaving(struct tls_conn *conn)
+{
+    struct err err;
+    err_set(&err, ERR_TLS, "the peer closed the connection during the TLS handshake");
+    fail(conn, SSL_is_server(conn->ssl) ? REASON_CLIENT_GONE : REASON_TLS_FAILED, &err);
+}
+
 static void drive_handshake(struct tls_conn *conn)
 {
     ERR_clear_error();
     int result = SSL_do_handshake(conn->ssl);
+    int error = result == 1 ? SSL_ERROR_NONE : SSL_get_error(conn->ssl, result);
     if (result == 1)
         finish_handshake(conn);
-    else if (SSL_get_error(conn->ssl, result) != SSL_ERROR_WANT_READ)
+    else if (error == SSL_ERROR_ZERO_RETURN) /* close_notify */
+        fail_by_leaving(conn);
+    else if (error != SSL_ERROR_WANT_READ)
         fail_by_library(conn);
 }
 
@@ -384,8 +395,7 @@ enum tls_status tls_conn_eof(struct tls_conn *conn)
 {
     struct err err;
     if (conn->status == TLS_HANDSHAKING) {
-        err_set(&err, ERR_TLS, "the peer closed the connection during the TLS handshake");
-        fail(conn, REASON_TLS_FAILED, &err);
+        fail_by_leaving(conn);
     } else if (conn->status == TLS_OPEN) {
         err_set(&err, ERR_TLS, "the connection ended without TLS close_notify: it was cut");
         fail(conn, REASON_TUNNEL_LOST, &err);

@@ -84,8 +84,9 @@ enum tls_status tls_conn_recv(struct tls_conn *conn, const uint8_t *bytes, size_
 
 /*
  * Says that the peer's bytes have ended (FIN). After its close_notify that is right; before, the
- * stream was cut and the status becomes TLS_FAILED: REASON_TLS_FAILED during the handshake,
- * REASON_TUNNEL_LOST after it. Returns the new status.
+ * stream was cut and the status becomes TLS_FAILED: REASON_TUNNEL_LOST after the handshake; during
+ * it, REASON_TLS_FAILED, of a server REASON_CLIENT_GONE: a browser that is asked for a certificate
+ * leaves to ask its user, and comes back with one. Returns the new status.
  */
 enum tls_status tls_conn_eof(struct tls_conn *conn);
 

@@ -14,6 +14,7 @@ struct tls_handshake {
     struct net_timer *timer;
     struct buf plain; /* what the peer sent right after its handshake */
     uint64_t timeout_ms;
+    enum tls_role role;
     tls_handshake_done *done;
     void *owner;
 };
@@ -107,7 +108,9 @@ static void on_failed(void *owner, enum stream_fault fault, const struct err *er
     struct err why = *err;
     err_prefix(&why, "TLS handshake");
     stream_close(handshake->lower);
-    fail(handshake, REASON_TLS_FAILED, &why);
+    /* A client that leaves with bytes unread resets; it has left all the same (tls_conn_eof). */
+    bool is_gone = fault == STREAM_FAULT_RESET && handshake->role == TLS_SERVER;
+    fail(handshake, is_gone ? REASON_CLIENT_GONE : REASON_TLS_FAILED, &why);
 }
 
 static void on_timeout(void *owner)
@@ -141,6 +144,7 @@ struct tls_handshake *tls_handshake_start(struct tls_io *io, struct stream *lowe
     handshake->io = io;
     handshake->lower = lower;
     handshake->timeout_ms = timeout_ms;
+    handshake->role = params->role;
     handshake->done = done;
     handshake->owner = owner;
     handshake->timer = net_timer_new(tls_io_loop(io), on_timeout, handshake);

@@ -581,6 +581,73 @@ static void what_a_port_does_not_take_is_refused_before_the_application_hears_of
     start_usual(&lax, "");
 }
 
+static void gone(const struct proxy_options *options, const char *entry, size_t len)
+{
+    start_usual(options, entry);
+    world.client = dial();
+    if (len > 0)
+        say(half_hello, len);
+    shutdown(world.client, SHUT_WR);
+    assert_ended_by("client_gone");
+    assert_int_equal(world.num_accepted, 1);
+    end(NULL);
+}
+
+/* Browsers open connections that they may need; others only look whether somebody listens. */
+static void who_leaves_before_its_tls_is_no_failure(void **state)
+{
+    struct proxy_options stern = strict();
+    gone(&stern, "", 0);
+    gone(&permissive, "mode: mesh", 3);
+    gone(&permissive, "mode: mtls", 0);
+    gone(&permissive, "mode: mtls", 6);
+    gone(&permissive, "mode: passthrough", 0);
+    start_usual(&permissive, "");
+}
+
+/* A client of TLS sends its hello and no more. */
+static void say_hello(void)
+{
+    static const char *const expected[] = {OUR_ID};
+    const struct tls_conn_params params = {
+        .role = TLS_CLIENT, .now_ms = clock_wall_ms(), .expected = expected, .num_expected = 1};
+    struct identity *identity = identity_of(PEER_ID);
+    struct tls_context *context = tls_context_new_istio(identity, NULL, NULL);
+    struct tls_conn *conn = tls_conn_new(context, &params, NULL);
+    assert_non_null(conn);
+    const struct buf *hello = tls_conn_output(conn);
+    say((const char *)buf_head(hello), buf_len(hello));
+    tls_conn_free(conn);
+    tls_context_unref(context);
+    identity_unref(identity);
+}
+
+static bool is_answered(void)
+{
+    char byte;
+    return recv(world.client, &byte, 1, MSG_DONTWAIT | MSG_PEEK) == 1;
+}
+
+static void begin_handshake(void)
+{
+    start_usual(&permissive, "mode: mtls, alpn: [istio]");
+    world.client = dial();
+    say_hello();
+    run_until(is_answered);
+}
+
+/* A browser leaves when it is asked for a certificate, asks its user, and comes back. */
+static void who_leaves_in_the_handshake_is_no_failure(void **state)
+{
+    begin_handshake();
+    shutdown(world.client, SHUT_WR);
+    assert_ended_by("client_gone");
+    end(NULL);
+    begin_handshake();
+    reset_client();
+    assert_ended_by("client_gone");
+}
+
 static void plaintext_is_not_looked_at_in_strict_mode_either(void **state)
 {
     struct proxy_options options = strict();
@@ -805,6 +872,35 @@ static void clear_text_that_may_not_enter_any_more_is_ended(void **state)
     assert_ended_by("port_changed");
 }
 
+/* As if the path by which the peer was verified led to a root that has been renewed since. */
+static void end_path_of(struct session *session)
+{
+    session->peer->not_after_ms = clock_wall_ms() - 3600 * 1000;
+    net_timer_start(world.proxy->recheck.timer, 1);
+}
+
+static bool path_is_of_now(void)
+{
+    return TAILQ_FIRST(&world.proxy->sessions)->peer->not_after_ms > clock_wall_ms();
+}
+
+static void who_is_vouched_for_by_another_path_stays(void **state)
+{
+    start_usual(&permissive, "mode: mtls, alpn: [istio]");
+    dial_tls(tls_context_new_istio);
+    run_until(tls_has_answer);
+    end_path_of(TAILQ_FIRST(&world.proxy->sessions));
+    run_until(path_is_of_now);
+    assert_false(world.proxy->recheck.time_pending);
+
+    cert_builder_free(world.root);
+    world.root = cert_builder_root("another");
+    set_port("mode: mtls, alpn: [istio]");
+    world.proxy->recheck.ports_pending = false; /* so that only the time is looked at */
+    end_path_of(TAILQ_FIRST(&world.proxy->sessions));
+    assert_ended_by("cert_expired");
+}
+
 static void what_is_undecided_ends_with_the_proxy(void **state)
 {
     start_usual(&permissive, "");
@@ -838,6 +934,8 @@ int main(void)
         DIRECT_TEST(who_is_refused_as_nobody_is_refused_by_the_policy),
         DIRECT_TEST(strict_takes_istio_s_tls),
         DIRECT_TEST(what_a_port_does_not_take_is_refused_before_the_application_hears_of_it),
+        DIRECT_TEST(who_leaves_before_its_tls_is_no_failure),
+        DIRECT_TEST(who_leaves_in_the_handshake_is_no_failure),
         DIRECT_TEST(plaintext_is_not_looked_at_in_strict_mode_either),
         DIRECT_TEST(a_port_s_own_tls_ends_here),
         DIRECT_TEST(a_proxy_header_comes_before_the_first_byte),
@@ -855,6 +953,7 @@ int main(void)
         DIRECT_TEST(clear_text_waits_for_discovery_unread),
         DIRECT_TEST(a_connection_that_its_port_takes_no_more_is_ended),
         DIRECT_TEST(clear_text_that_may_not_enter_any_more_is_ended),
+        DIRECT_TEST(who_is_vouched_for_by_another_path_stays),
         DIRECT_TEST(what_is_undecided_ends_with_the_proxy),
         DIRECT_TEST(a_handshake_ends_with_the_proxy),
     };

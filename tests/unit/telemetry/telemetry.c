@@ -302,6 +302,27 @@ static void each_session_has_one_line(void **state)
     free(lines);
 }
 
+static size_t num_lines_of(const char *lines)
+{
+    size_t num = 0;
+    for (const char *at = lines; *at != '\0'; at++)
+        num += *at == '\n';
+    return num;
+}
+
+/* One of them is ordinary; many say nothing that one does not. */
+static void flood_of_clients_that_leave_is_cut(void **state)
+{
+    struct fixture fixture;
+    set_up(&fixture, true);
+    const struct session_record gone = {.direction = SESSION_INBOUND, .reason = REASON_CLIENT_GONE};
+    for (int i = 0; i < 500; i++)
+        telemetry_session_closed(fixture.telemetry, &gone);
+    char *lines = tear_down(&fixture);
+    assert_in_range(num_lines_of(lines), 1, 300);
+    free(lines);
+}
+
 static void flood_of_refused_peers_is_cut_and_counted(void **state)
 {
     struct fixture fixture;
@@ -330,9 +351,7 @@ static void flood_of_refused_peers_is_cut_and_counted(void **state)
     proven.reason = REASON_NOT_ALLOWED;
     telemetry_session_closed(fixture.telemetry, &proven);
     char *lines = tear_down(&fixture);
-    long num_lines = 0;
-    for (const char *at = lines; *at != '\0'; at++)
-        num_lines += *at == '\n';
+    long num_lines = (long)num_lines_of(lines);
     assert_int_equal(num_lines, 1000 - num + 1);
     assert_non_null(strstr(lines, "not_allowed"));
     free(lines);
@@ -389,6 +408,7 @@ int main(void)
         cmocka_unit_test(control_threads_part_is_exposed),
         cmocka_unit_test(the_control_planes_part_is_exposed_where_there_is_one),
         cmocka_unit_test(each_session_has_one_line),
+        cmocka_unit_test(flood_of_clients_that_leave_is_cut),
         cmocka_unit_test(flood_of_refused_peers_is_cut_and_counted),
         cmocka_unit_test(scraping_while_workers_count_is_safe),
     };

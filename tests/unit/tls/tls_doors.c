@@ -9,6 +9,9 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 
 #include "clock.h"
 #include "doors.h"
@@ -405,6 +408,42 @@ static void istios_mtls_is_of_both_roles_and_of_its_own_protocol(void **state)
 
 /* ------------------------------------------------------------------------------------ mistakes -- */
 
+/* As a browser does that has to ask its user which certificate to show (RFC 8446, 6.1). */
+static void a_client_that_leaves_while_it_is_asked_for_a_certificate_is_gone(void **state)
+{
+    static const uint8_t CLOSE_NOTIFY[] = {21, 3, 3, 0, 2, 1, 0}; /* in clear: of TLS 1.2 */
+    const struct world *world = *state;
+    const struct tls_context_cert cert = door_cert(world->server);
+    struct tls_app_server app = server_of(world, &cert);
+    app.allow_tls12 = true;
+    struct tls_context *server = door_server(&app);
+    for (int is_told = 0; is_told < 2; is_told++) {
+        SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+        SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION);
+        SSL *ssl = SSL_new(ctx);
+        BIO *out = BIO_new(BIO_s_mem());
+        SSL_set_bio(ssl, BIO_new(BIO_s_mem()), out);
+        SSL_set_connect_state(ssl);
+        SSL_do_handshake(ssl);
+        const uint8_t *hello;
+        size_t hello_len;
+        assert_true(BIO_mem_contents(out, &hello, &hello_len));
+        struct tls_conn *conn = door_conn(server, TLS_SERVER, world->now_ms);
+        struct buf plain = {0};
+        assert_int_equal(tls_conn_recv(conn, hello, hello_len, &plain), TLS_HANDSHAKING);
+        if (is_told)
+            tls_conn_recv(conn, CLOSE_NOTIFY, sizeof(CLOSE_NOTIFY), &plain);
+        else
+            tls_conn_eof(conn);
+        expect_failed(conn, REASON_CLIENT_GONE, "closed the connection during the TLS handshake");
+        tls_conn_free(conn);
+        SSL_free(ssl);
+        SSL_CTX_free(ctx);
+        ERR_clear_error();
+    }
+    tls_context_unref(server);
+}
+
 static void what_cannot_be_served_is_named(void **state)
 {
     const struct world *world = *state;
@@ -482,6 +521,7 @@ int main(void)
         cmocka_unit_test(a_door_without_a_ca_of_its_own_takes_workloads_of_the_mesh),
         cmocka_unit_test(the_servers_preference_decides_and_no_common_protocol_is_a_refusal),
         cmocka_unit_test(istios_mtls_is_of_both_roles_and_of_its_own_protocol),
+        cmocka_unit_test(a_client_that_leaves_while_it_is_asked_for_a_certificate_is_gone),
         cmocka_unit_test(what_cannot_be_served_is_named),
         cmocka_unit_test(what_cannot_be_connected_to_is_named),
     };

@@ -141,10 +141,28 @@ static void what_is_not_tls_is_refused(void **state)
 
 static void a_connection_cut_during_the_handshake_fails_it(void **state)
 {
+    ends_shake(&ends, &ends.client, TLS_CLIENT, net_tcp_stream(client_tcp), SERVER_ID, 5000);
+    assert_int_equal(shutdown(fds[1], SHUT_WR), 0);
+    ends_until(&ends, client_shaken);
+    assert_int_equal(ends.client.reason, REASON_TLS_FAILED);
+    stream_close(net_tcp_stream(server_tcp));
+}
+
+static void a_client_that_leaves_during_the_handshake_is_gone(void **state)
+{
     ends_shake(&ends, &ends.server, TLS_SERVER, net_tcp_stream(server_tcp), NULL, 5000);
     stream_close(net_tcp_stream(client_tcp));
     ends_until(&ends, server_shaken);
-    assert_int_equal(ends.server.reason, REASON_TLS_FAILED);
+    assert_int_equal(ends.server.reason, REASON_CLIENT_GONE);
+    assert_non_null(strstr(ends.server.error, "during the TLS handshake"));
+}
+
+static void a_client_that_resets_during_the_handshake_is_gone(void **state)
+{
+    ends_shake(&ends, &ends.server, TLS_SERVER, net_tcp_stream(server_tcp), NULL, 5000);
+    stream_abort(net_tcp_stream(client_tcp));
+    ends_until(&ends, server_shaken);
+    assert_int_equal(ends.server.reason, REASON_CLIENT_GONE);
 }
 
 static void a_connection_reset_during_the_handshake_fails_it(void **state)
@@ -164,7 +182,7 @@ static void a_cancelled_handshake_is_silent(void **state)
     ends.client.handshake = NULL;
     ends_until(&ends, server_shaken);
     assert_false(ends.client.shaken);
-    assert_int_equal(ends.server.reason, REASON_TLS_FAILED);
+    assert_int_equal(ends.server.reason, REASON_CLIENT_GONE);
 }
 
 static void a_client_without_expectations_does_not_start(void **state)
@@ -218,6 +236,8 @@ int main(void)
         HANDSHAKE_TEST(a_client_that_sends_a_byte_now_and_then_is_given_up_all_the_same),
         HANDSHAKE_TEST(what_is_not_tls_is_refused),
         HANDSHAKE_TEST(a_connection_cut_during_the_handshake_fails_it),
+        HANDSHAKE_TEST(a_client_that_leaves_during_the_handshake_is_gone),
+        HANDSHAKE_TEST(a_client_that_resets_during_the_handshake_is_gone),
         HANDSHAKE_TEST(a_connection_reset_during_the_handshake_fails_it),
         HANDSHAKE_TEST(a_cancelled_handshake_is_silent),
         HANDSHAKE_TEST(a_client_without_expectations_does_not_start),
