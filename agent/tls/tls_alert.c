@@ -39,7 +39,7 @@ static const struct meaning FINDINGS[] = {
     {SSL_R_INVALID_ALPN_PROTOCOL, REASON_TLS_ALPN,
      "the peer chose an ALPN protocol that was not offered"},
     {SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE, REASON_TLS_NO_CLIENT_CERT,
-     "the peer presented no certificate"},
+     "it was asked for one and sent none"},
     {SSL_R_KEY_USAGE_BIT_INCORRECT, REASON_CERT_KEY_USAGE,
      "the keyUsage of the peer's certificate does not permit to sign"},
     {SSL_R_NO_RENEGOTIATION, REASON_TLS_FAILED, "the peer wanted to renegotiate"},

@@ -219,7 +219,7 @@ static void other_versions_alpns_and_no_certificate_are_each_their_own_reason(vo
          REASON_TLS_ALPN,
          "did not agree on a protocol",
          SSL_AD_NO_APPLICATION_PROTOCOL},
-        {{false, NULL, "\x02h2", 0}, REASON_TLS_NO_CLIENT_CERT, "presented no certificate", 116},
+        {{false, NULL, "\x02h2", 0}, REASON_TLS_NO_CLIENT_CERT, "asked for one and sent none", 116},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         check_both_ways(world, &cases[i]);
