@@ -96,36 +96,34 @@ def ask(connection):
 class World:
     """
     A mesh with two agents, `server` and `client`, of which the server lets in the client alone; `mallory`, a workload of the same
-    mesh that the test plays; and two pods outside of it: `bare`, for victims without Remora, and `outsider`.
+    mesh that the test plays; `legacy`, one that is called by Istio's mutual TLS; and two pods outside of it: `bare`, for victims without Remora, and `outsider`.
     """
 
-    def __init__(self, doors=lambda world: (), callers=(), **options):
+    def __init__(self, doors=lambda world: (), callers=(), destinations=lambda world: (), **options):
         """
-        `doors(world)` are the server's ports as the ports-file has them; `callers` are more principals that it lets in; options are
-        the agents'.
+        `doors(world)` are the server's ports as the ports-file has them, `destinations(world)` the client's; `callers` are more
+        principals that the server lets in; options are the agents'.
         """
         self.node = Node().__enter__()
         try:
-            self._set_up(doors, callers, options)
+            self._set_up(doors, callers, destinations, options)
         except BaseException:
             self.node.show_logs()
             self.node.close()
             raise
 
-    def _set_up(self, doors, callers, options):
+    def _set_up(self, doors, callers, destinations, options):
         self.mesh = Mesh(self.node, cert_source="files")
         self.server, self.client = self.mesh.agent("server", "bank"), self.mesh.agent("client")
-        self.mallory = self.mesh.peer("mallory")
+        self.mallory, self.legacy = self.mesh.peer("mallory"), self.mesh.peer("legacy")
+        self.legacy.workload["protocol"] = "LegacyIstioMtls"
         self.bare, self.outsider = self.node.pod("bare"), self.node.pod("outsider")
         self.root = self.mesh.authority
         self.mesh.allow("client-only", "bank", CLIENT_ID, *callers)
         self.ports_file = os.path.join(self.mesh.folder, "ports.yaml")
-        self.write_doors(doors(self))
+        replace_file(self.ports_file, json.dumps({"ports": list(doors(self)), "destinations": list(destinations(self))}))
         self._options = {"ports_file": self.ports_file, **options}
         self.mesh.start(**self._options)
-
-    def write_doors(self, doors):
-        replace_file(self.ports_file, json.dumps({"ports": list(doors)}))
 
     def restart_client(self):
         """The client's agent anew, without a connection to anywhere."""

@@ -219,6 +219,28 @@ add(Crossed, ((Row(f"TLS to the port for tunnels, {what}", "a server that does n
                                  ("without ALPN", ()))), Crossed.run_alpn)
 
 
+class NotIstio(Case):
+    """A workload of the mesh that the policies let in, at a port that takes Istio's mutual TLS, and nothing else."""
+
+    title = "Another protocol, at a port of the mesh"
+
+    def run_alpn(self, alpn):
+        world = self.world
+        context = hbone.server_context(world.credentials(world.server.identity), world.root.root_file, alpn)
+        self.serve_tls(world.bare, context)
+        attacker = attack.client_context(world.credentials(), world.root.root_file, alpn)
+        self.assert_taken(self.take_tls(world.outsider, world.bare.ipv4, attacker))
+        application = self.serve(world.server.pod)
+        with self.refused(world.server, "plaintext_refused", text="ALPN istio"):
+            self.assertEqual(self.take_tls(world.outsider, world.server.pod.ipv4, attacker), b"")
+        self.assertEqual(application.num_accepted, 0)
+
+
+add(NotIstio, ((Row(f"TLS with ALPN `{', '.join(alpn)}`, which is not for the application's bytes",
+                    "a server that speaks it hands the bytes on", "reset", ("plaintext_refused",)), alpn)
+               for alpn in (("istio-peer-exchange",), ("istio-http/1.1", "istio-h2"), ("h2",))), NotIstio.run_alpn)
+
+
 class Claims(Case):
     """Somebody else's identity in a header."""
 

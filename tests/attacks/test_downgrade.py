@@ -8,7 +8,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import attack  # noqa: E402, first: it knows where the others are
 import hbone  # noqa: E402
-from attack import DOOR_PORT, OTHER_DOOR_PORT, Case, Row, World, add  # noqa: E402
+from attack import APP_PORT, DOOR_PORT, OTHER_DOOR_PORT, Case, Row, World, add  # noqa: E402
 from pods import require_root  # noqa: E402
 
 VICTIM_PORT = 8000
@@ -16,7 +16,7 @@ EVERYTHING = ("-cipher", "ALL:eNULL:@SECLEVEL=0")
 RENEGOTIATE = "R\n"  # a command to s_client
 TLS13, TLS12 = "the ports that speak TLS 1.3 only", "a port that permits TLS 1.2"
 # Ports, with the protocol that is negotiated there.
-STRICT, LENIENT = ((hbone.PORT, "h2"), (DOOR_PORT, None)), ((OTHER_DOOR_PORT, None),)
+STRICT, LENIENT = ((hbone.PORT, "h2"), (DOOR_PORT, None), (APP_PORT, "istio")), ((OTHER_DOOR_PORT, None),)
 
 # What the attacker offers, and where; what s_server needs to go along; the reason.
 DOWNGRADES = (

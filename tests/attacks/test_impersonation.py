@@ -80,12 +80,19 @@ class Impersonation(Case):
         context = attack.client_context(credentials, world.root.root_file, alpn=())
         with self.refused(world.server, reason):
             self.assertEqual(self.take_tls(world.outsider, world.server.pod.ipv4, context, DOOR_PORT), b"")
+        istio = attack.client_context(credentials, world.root.root_file, alpn=("istio",))
+        with self.refused(world.server, reason):
+            self.assertEqual(self.take_tls(world.outsider, world.server.pod.ipv4, istio), b"")
         self.assertEqual((tunnelled.num_accepted, door.num_accepted), (0, 0))
 
     def refuse_as_server(self, credentials, reason):
-        """He has another workload's address, and answers there with this certificate."""
+        """He has another workload's address, and answers there with this certificate: at the end of a tunnel, and as a sidecar of Istio's."""
         world = self.world
         context = hbone.server_context(credentials, world.root.root_file)
+        istio = hbone.server_context(credentials, world.root.root_file, alpn=("istio",))
+        self.serve_tls(world.legacy.pod, istio)
+        with self.refused(world.client, reason, text=world.legacy.pod.ipv4):
+            self.assertEqual(self.take(world.client.pod, world.legacy.pod.ipv4), b"")
         with hbone.Server(world.mallory.pod, context) as server, self.refused(world.client, reason, text=world.mallory.pod.ipv4):
             with world.client.pod.connect(world.mallory.pod.ipv4, 8000) as caller:
                 try:
@@ -306,6 +313,8 @@ class DoorNames(Case):
             self.assertEqual(self.take_tunnel(world.outsider, world.server.pod.ipv4, tunnel), SECRET)
             door = attack.client_context(credentials, world.root.root_file, alpn=())
             self.assertEqual(self.take_tls(world.outsider, world.server.pod.ipv4, door, DOOR_PORT), SECRET)
+            istio = attack.client_context(credentials, world.root.root_file, alpn=("istio",))
+            self.assertEqual(self.take_tls(world.outsider, world.server.pod.ipv4, istio), SECRET)
 
 
 add(DoorNames, ((Row(what, f"a server that {without} answers", "refused", (reason,)), options, change, normal, names, reason)
