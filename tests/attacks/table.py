@@ -10,7 +10,7 @@ sys.path.insert(0, HERE)
 
 import attack  # noqa: E402
 
-MODULES = ("middle", "impersonation", "replay", "downgrade", "detour", "exhaustion")
+MODULES = ("middle", "origination", "impersonation", "replay", "downgrade", "detour", "exhaustion")
 DOCUMENT = os.path.join(HERE, "..", "..", "docs", "SECURITY.md")
 BEGIN, END = "<!-- attacks: begin -->\n", "<!-- attacks: end -->\n"
 HEAD = "\n| attack | without Remora | with Remora | reason in the log |\n|---|---|---|---|\n"
