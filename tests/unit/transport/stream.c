@@ -184,6 +184,43 @@ static void aborting_aborts_what_is_below(void **state)
     assert_int_equal(pipes[0].num_writes, 0);
 }
 
+static void who_is_denied_is_told_after_what_was_written(void **state)
+{
+    end_write(&ends.server, "last words");
+    tls_stream_deny(ends.server.stream);
+    ends.server.stream = NULL;
+    ends_settle(&ends);
+    assert_true(end_has(&ends.client, "last words"));
+    assert_false(ends.client.eof);
+    assert_true(ends.client.failed);
+    assert_int_equal(ends.client.fault, STREAM_FAULT_PROTOCOL);
+    assert_int_equal(tls_stream_reason(ends.client.stream), REASON_TLS_PEER_REFUSED_US);
+    assert_false(pipes[1].closed); /* the other end has a moment to take it */
+    pipe_fail(&pipes[1], STREAM_FAULT_RESET);
+    assert_true(pipes[1].closed);
+}
+
+/* Who may not be told any more is cut. */
+static void who_has_been_told_of_the_end_is_not_denied(void **state)
+{
+    stream_shutdown(ends.server.stream);
+    ends_settle(&ends);
+    unsigned num_writes = pipes[1].num_writes;
+    tls_stream_deny(ends.server.stream);
+    ends.server.stream = NULL;
+    assert_true(pipes[1].aborted);
+    assert_int_equal(pipes[1].num_writes, num_writes);
+}
+
+static void who_has_failed_is_not_denied(void **state)
+{
+    pipe_fail(&pipes[1], STREAM_FAULT_RESET);
+    assert_true(ends.server.failed);
+    tls_stream_deny(ends.server.stream);
+    ends.server.stream = NULL;
+    assert_true(pipes[1].aborted);
+}
+
 static void a_stopped_reader_pushes_back(void **state)
 {
     stream_read_stop(ends.server.stream);
@@ -240,6 +277,9 @@ int main(void)
         STREAM_TEST(a_fault_below_is_passed_on),
         STREAM_TEST(closing_says_goodbye),
         STREAM_TEST(aborting_aborts_what_is_below),
+        STREAM_TEST(who_is_denied_is_told_after_what_was_written),
+        STREAM_TEST(who_has_been_told_of_the_end_is_not_denied),
+        STREAM_TEST(who_has_failed_is_not_denied),
         STREAM_TEST(a_stopped_reader_pushes_back),
         STREAM_TEST(a_full_queue_below_is_seen_above_and_writable_comes_when_it_has_drained),
         STREAM_TEST(a_stream_may_be_closed_inside_its_handler),
