@@ -25,6 +25,7 @@ struct hbone_nested {
     struct hbone_conn *conn;         /* from the handshake's end on */
     struct net_timer *timer;         /* of the answer */
     struct tls_context *context;     /* of the handshake; counted */
+    struct peer_cert *gateway;       /* whoever is at the outer tunnel's end */
     struct peer_cert *peer;          /* whoever is at the inner end */
     hbone_pool_done *done;           /* NULL once told or cancelled */
     void *owner;
@@ -42,6 +43,7 @@ static void release(struct hbone_nested *nested)
     TAILQ_REMOVE(&nested->pool->nested, nested, entry);
     net_timer_free(nested->timer);
     tls_context_unref(nested->context);
+    peer_cert_unref(nested->gateway);
     peer_cert_unref(nested->peer);
     free(nested);
 }
@@ -79,7 +81,7 @@ static void on_answer(void *owner, const struct h2_header *headers, size_t num_h
 {
     struct hbone_nested *nested = owner;
     struct hbone_stream *stream = nested->stream;
-    struct hbone_pool_answer answer = {.peer = nested->peer};
+    struct hbone_pool_answer answer = {.peer = nested->peer, .gateway = nested->gateway};
     struct err err;
     nested->stream = NULL;
     hbone_connect_read_answer(&answer, &err, headers, num_headers);
@@ -235,6 +237,7 @@ static void on_outer(void *owner, struct stream *tunnel, const struct hbone_pool
     struct hbone_nested *nested = owner;
     nested->outer = NULL;
     if (tunnel != NULL) {
+        nested->gateway = peer_cert_ref(answer->peer);
         start_handshake(nested, tunnel);
         return;
     }

@@ -133,7 +133,8 @@ struct hbone_pool_answer {
     const char *baggage; /* of the answer; NULL when none */
     /* Who answered; NULL when there was no verified connection. peer_cert_ref to keep it. */
     struct peer_cert *peer;
-    const struct err *err; /* details in words; NULL for REASON_DONE */
+    struct peer_cert *gateway; /* of a tunnel in a tunnel: who carries it; likewise */
+    const struct err *err;     /* details in words; NULL for REASON_DONE */
 };
 
 /*

@@ -287,8 +287,10 @@ static void outbound_on_nested(void *owner, struct stream *stream,
 {
     struct session *session = owner;
     session->nesting = NULL;
-    if (stream != NULL)
+    if (stream != NULL) {
         session_learn_foreign(session, answer->baggage);
+        session->gateway = peer_cert_ref(answer->gateway);
+    }
     outbound_on_answer(session, stream, answer);
 }
 

@@ -45,17 +45,27 @@ static void recheck_count(struct proxy *proxy, enum session_direction direction,
     telemetry_recheck_closed(proxy->telemetry, direction, reason);
 }
 
-/* The sessions inside connections of this peer, each with its own line. */
+static void recheck_close_carried(struct session *session, enum reason reason,
+                                  const struct err *err)
+{
+    struct err why = *err;
+    err_prefix(&why, "network gateway");
+    session_close(session, reason, why.message);
+}
+
+/* The sessions inside connections of this peer, also those in a tunnel within one, each with its own line. */
 static void recheck_close_sessions(struct proxy *proxy, const struct peer_cert *peer,
                                    enum reason reason, const struct err *err)
 {
     struct session *session = TAILQ_FIRST(&proxy->sessions);
     while (session != NULL) {
         struct session *next = TAILQ_NEXT(session, entry);
-        if (session->peer == peer) {
+        if (session->peer == peer || session->gateway == peer)
             recheck_count(proxy, session->direction, reason);
+        if (session->peer == peer)
             session_close(session, reason, err->message);
-        }
+        else if (session->gateway == peer)
+            recheck_close_carried(session, reason, err);
         session = next;
     }
 }

@@ -114,8 +114,10 @@ void session_set_tls(struct session *session, enum session_direct direct,
         tls_context_ref(context);
     tls_context_unref(session->tls);
     peer_cert_unref(session->peer);
+    peer_cert_unref(session->gateway);
     session->tls = context;
     session->peer = NULL;
+    session->gateway = NULL;
     session->direct = direct;
 }
 
@@ -419,6 +421,7 @@ static void session_tell_end(struct session *session, enum reason reason, const 
 static void session_free(struct session *session)
 {
     peer_cert_unref(session->peer);
+    peer_cert_unref(session->gateway);
     tls_context_unref(session->tls);
     port_table_unref(session->ports);
     mesh_snapshot_unref(session->snapshot);

@@ -70,6 +70,8 @@ struct session {
     const char *policy;
     struct hbone_baggage_store *foreign; /* see session_learn_foreign; owned, or NULL */
     struct peer_cert *peer;              /* counted; NULL without mutual TLS */
+    struct peer_cert
+        *gateway; /* counted; outbound: who carries the tunnel into another network, or NULL */
     struct tls_context *tls; /* counted; whose identity was ours; NULL without mutual TLS */
     enum session_direct direct;
     struct port_table

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import actors  # noqa: E402
 import hbone  # noqa: E402
-from mesh import Mesh  # noqa: E402
+from mesh import Mesh, replace_file  # noqa: E402
 from pods import Node, require_root, wait_until  # noqa: E402
 
 FAMILIES = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6"}
@@ -37,7 +37,7 @@ def gateway(name, port=hbone.PORT):
 
 
 def setUpModule():
-    global NODE, MESH, CLIENT, SERVER, WAYPOINTS, GATEWAY, FAR, FAR_PEER, SANDWICH, NAMED_PEER
+    global NODE, MESH, CRL_FILE, CLIENT, SERVER, WAYPOINTS, GATEWAY, FAR, FAR_PEER, SANDWICH, NAMED_PEER
     NODE = Node().__enter__()
     try:
         MESH = Mesh(NODE, cert_source="files")
@@ -49,7 +49,9 @@ def setUpModule():
         describe_names()
         MESH.start()
         FAR.restart(network=NETWORK)
-        CLIENT.restart(pool_idle_timeout="1s")
+        CRL_FILE = os.path.join(MESH.folder, "crl.pem")
+        replace_file(CRL_FILE, MESH.authority.crl())
+        CLIENT.restart(pool_idle_timeout="1s", crl_file=CRL_FILE)
     except BaseException:
         NODE.show_logs()
         NODE.close()
@@ -136,7 +138,9 @@ class Case(unittest.TestCase):
 
     def assert_logged(self, application, reason, text=""):
         source = re.escape(hbone.source_of(application))
-        return CLIENT.access_log(rf'src\.addr="{source}".* direction="outbound" .* reason="{reason}" .*{text}', self.log_start)
+        line = CLIENT.access_log(rf'src\.addr="{source}".* direction="outbound" ', self.log_start)
+        self.assertRegex(line, rf' reason="{reason}" .*{text}')
+        return line
 
     def assert_refused(self, number, reason, text=""):
         """A connection to the service is reset as soon as it is made, and the log says why."""
@@ -356,6 +360,23 @@ class Networks(Case):
         self.assert_carries(peer, application, tunnel)
         gateway_peer.tls.shutdown(socket.SHUT_RDWR)
         self.assert_reset(application, "tunnel_lost")
+
+    def test_a_gateway_that_loses_our_trust_is_named_as_the_end_of_what_it_carries(self):
+        credentials = MESH.authority.credentials([f"URI:{GATEWAY.identity}"])
+        context = hbone.server_context(credentials, MESH.authority.root_file)
+        server = self.enterContext(hbone.Server(GATEWAY.pod, context, socket.AF_INET))
+        inner = self.serve(FAR_PEER)
+        application = self.dial(21)
+        gateway_peer = server.accept()
+        self.forward_to(gateway_peer, gateway_peer.accept(), FAR_PEER.pod)
+        peer = inner.accept()
+        tunnel = peer.accept()
+        peer.answer(tunnel, 200)
+        self.assert_carries(peer, application, tunnel)
+        with open(credentials.chain_file, encoding="ascii") as file:
+            replace_file(CRL_FILE, MESH.authority.crl(file.read()))
+        line = self.assert_reset(application, "cert_revoked", "network gateway: ")
+        self.assertIn(f'dst.identity="{FAR_PEER.identity}"', line)
 
     def test_nobody_over_there_is_expected_where_the_service_names_nobody(self):
         self.assert_refused(22, "no_expected_identity")
