@@ -96,7 +96,8 @@ def ask(connection):
 class World:
     """
     A mesh with two agents, `server` and `client`, of which the server lets in the client alone; `mallory`, a workload of the same
-    mesh that the test plays; `legacy`, one that is called by Istio's mutual TLS; and two pods outside of it: `bare`, for victims without Remora, and `outsider`.
+    mesh that the test plays; `legacy`, one that is called by Istio's mutual TLS; and two pods outside of it: `bare`, for victims
+    without Remora, and `outsider`.
     """
 
     def __init__(self, doors=lambda world: (), callers=(), destinations=lambda world: (), **options):

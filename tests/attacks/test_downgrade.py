@@ -1,7 +1,10 @@
 """Attackers that want less of TLS than there is: openssl s_client against openssl s_server, and against agents."""
 
+import contextlib
 import os
+import subprocess
 import sys
+import threading
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -9,11 +12,12 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import attack  # noqa: E402, first: it knows where the others are
 import hbone  # noqa: E402
 from attack import APP_PORT, DOOR_PORT, OTHER_DOOR_PORT, Case, Row, World, add  # noqa: E402
-from pods import require_root  # noqa: E402
+from pods import WAIT_S, require_root  # noqa: E402
 
 VICTIM_PORT = 8000
 EVERYTHING = ("-cipher", "ALL:eNULL:@SECLEVEL=0")
-RENEGOTIATE = "R\n"  # a command to s_client
+RENEGOTIATE = b"R\n"  # a command to s_client
+HELLO = (b"secret\n", b"terces")  # what is said to a victim, and what it answers
 TLS13, TLS12 = "the ports that speak TLS 1.3 only", "a port that permits TLS 1.2"
 # Ports, with the protocol that is negotiated there.
 STRICT, LENIENT = ((hbone.PORT, "h2"), (DOOR_PORT, None), (APP_PORT, "istio")), ((OTHER_DOOR_PORT, None),)
@@ -60,13 +64,33 @@ class Downgrade(Case):
 
     title = "Downgrades"
 
-    def openssl_client(self, address, port, *options, alpn=None, stdin="secret\n", pause_s=1):
-        """What s_client shows of a connection, on which it says these lines, with pauses in which it is answered."""
+    def openssl_client(self, address, port, *options, alpn=None, dialogue=()):
+        """
+        What s_client shows of a connection. `dialogue` are pairs of a line that it says and what has to be shown before the next; None
+        is the end of the connection.
+        """
         more = () if alpn is None else ("-alpn", alpn)
-        slowly = f'while read -r line; do echo "$line"; sleep {pause_s}; done | openssl s_client "$@"'
-        done = self.world.outsider.run(["sh", "-c", slowly, "sh", "-connect", f"{address}:{port}", "-cert", PAIR.chain_file,
-                                        "-key", PAIR.key_file, *more, *options], stdin=stdin, check=False)
-        return (done.stdout + done.stderr).encode()
+        argv = ["openssl", "s_client", "-connect", f"{address}:{port}", "-cert", PAIR.chain_file, "-key", PAIR.key_file, *more, *options]
+        with subprocess.Popen(self.world.outsider.command(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, bufsize=0) as client:
+            limit = threading.Timer(WAIT_S, client.kill)
+            limit.start()
+            shown = b""
+            for line, answer in dialogue:
+                with contextlib.suppress(BrokenPipeError):
+                    client.stdin.write(line)
+                shown += self.read_until(client.stdout, answer)
+            client.stdin.close()
+            shown += self.read_until(client.stdout, None)
+            limit.cancel()
+        return shown
+
+    def read_until(self, stream, answer):
+        """What is shown, up to the answer or the end."""
+        shown = b""
+        while (answer is None or answer not in shown) and (more := stream.read(4096)):
+            shown += more
+        return shown
 
     def start_victim(self, *options):
         """A server of openssl's for one connection, that sends each line back in reverse."""
@@ -76,10 +100,10 @@ class Downgrade(Case):
     def run_downgrade(self, offer, permitted, ports, reason):
         world = self.world
         self.start_victim(*permitted)
-        self.assert_taken(self.openssl_client(world.bare.ipv4, VICTIM_PORT, *offer), b"terces")
+        self.assert_taken(self.openssl_client(world.bare.ipv4, VICTIM_PORT, *offer, dialogue=(HELLO,)), b"terces")
         for port, alpn in ports:
             with self.subTest(port=port), self.refused(world.server, reason):
-                got = self.openssl_client(world.server.pod.ipv4, port, *offer, alpn=alpn, pause_s=0)
+                got = self.openssl_client(world.server.pod.ipv4, port, *offer, alpn=alpn)
                 self.assertIn(b"Cipher is (NONE)", got)
 
     @attack.attack("renegotiation, asked for by the client in TLS 1.2",
@@ -88,12 +112,14 @@ class Downgrade(Case):
     def test_renegotiation(self):
         world = self.world
         self.start_victim("-client_renegotiation", "-tls1_2")
-        got = self.openssl_client(world.bare.ipv4, VICTIM_PORT, "-tls1_2", *EVERYTHING, stdin=RENEGOTIATE)
+        got = self.openssl_client(world.bare.ipv4, VICTIM_PORT, "-tls1_2", *EVERYTHING, dialogue=(HELLO, (RENEGOTIATE, b"depth=0")))
         self.assert_taken(got.partition(b"RENEGOTIATING")[2], b"depth=0 O = test")  # the server's certificate, once more
         self.serve(world.server.pod, OTHER_DOOR_PORT)
-        self.assert_taken(self.openssl_client(world.server.pod.ipv4, OTHER_DOOR_PORT, "-tls1_2", stdin="balance\n"), attack.SECRET)
+        balance = (b"balance\n", attack.SECRET)
+        self.assert_taken(self.openssl_client(world.server.pod.ipv4, OTHER_DOOR_PORT, "-tls1_2", dialogue=(balance,)), attack.SECRET)
         with self.refused(world.server, "tls_failed", text="the peer wanted to renegotiate"):
-            got = self.openssl_client(world.server.pod.ipv4, OTHER_DOOR_PORT, "-tls1_2", stdin=RENEGOTIATE + "balance\n")
+            got = self.openssl_client(world.server.pod.ipv4, OTHER_DOOR_PORT, "-tls1_2",
+                                      dialogue=((RENEGOTIATE, b"RENEGOTIATING"), (b"balance\n", None)))
             _, renegotiating, after = got.partition(b"RENEGOTIATING")
             self.assertTrue(renegotiating)
             self.assertNotIn(b"depth=0", after)

@@ -86,7 +86,7 @@ class Impersonation(Case):
         self.assertEqual((tunnelled.num_accepted, door.num_accepted), (0, 0))
 
     def refuse_as_server(self, credentials, reason):
-        """He has another workload's address, and answers there with this certificate: at the end of a tunnel, and as a sidecar of Istio's."""
+        """He has another workload's address, and answers there with this certificate: as a tunnel's end, and as a sidecar of Istio's."""
         world = self.world
         context = hbone.server_context(credentials, world.root.root_file)
         istio = hbone.server_context(credentials, world.root.root_file, alpn=("istio",))

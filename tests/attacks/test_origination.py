@@ -1,4 +1,4 @@
-"""Whoever stands in the place of a server for which the agent speaks mutual TLS: the ports-file's destinations, and Istio's sidecars."""
+"""Whoever stands in the place of a server to which the agent speaks mutual TLS by itself: the ports-file's destinations."""
 
 import contextlib
 import os
