@@ -15,15 +15,26 @@ typedef Envoy__Service__Discovery__V3__Any Any;
 
 /* ------------------------------------------------------------------------------- sets of names -- */
 
+/* FNV-1a. */
+uint32_t istiod_hash(const char *name)
+{
+    uint32_t hash = 2166136261;
+    for (; *name != '\0'; name++)
+        hash = (hash ^ (uint8_t)*name) * 16777619;
+    return hash;
+}
+
 struct set {
     char **names;
+    uint32_t *hashes; /* of the names: most that are not the same differ in it */
     size_t num;
 };
 
 static ptrdiff_t set_find(const struct set *set, const char *name)
 {
+    const uint32_t hash = istiod_hash(name);
     for (size_t i = 0; i < set->num; i++) {
-        if (strcmp(set->names[i], name) == 0)
+        if (set->hashes[i] == hash && strcmp(set->names[i], name) == 0)
             return (ptrdiff_t)i;
     }
     return -1;
@@ -36,8 +47,11 @@ static bool set_has(const struct set *set, const char *name)
 
 static void set_append(struct set *set, const char *name)
 {
-    if (set->num % 64 == 0)
+    if (set->num % 64 == 0) {
         set->names = realloc(set->names, (set->num + 64) * sizeof(*set->names));
+        set->hashes = realloc(set->hashes, (set->num + 64) * sizeof(*set->hashes));
+    }
+    set->hashes[set->num] = istiod_hash(name);
     set->names[set->num++] = strdup(name);
 }
 
@@ -57,6 +71,7 @@ static bool set_delete(struct set *set, const char *name)
         return false;
     free(set->names[at]);
     set->names[at] = set->names[--set->num];
+    set->hashes[at] = set->hashes[set->num];
     return true;
 }
 
@@ -65,6 +80,7 @@ static void set_done(struct set *set)
     for (size_t i = 0; i < set->num; i++)
         free(set->names[i]);
     free(set->names);
+    free(set->hashes);
     *set = (struct set){0};
 }
 
@@ -75,6 +91,7 @@ struct entry {
     bool is_service;
     bool live;
     char *name;
+    uint32_t hash; /* of the name */
     char *alias;   /* "" : none */
     char *service; /* that it is an endpoint of; "": none */
     char version[24];
@@ -136,9 +153,11 @@ void istiod_set_chunk(struct istiod *istiod, size_t num)
 
 static struct entry *find_entry(const struct istiod *istiod, enum xds_type type, const char *name)
 {
+    const uint32_t hash = istiod_hash(name);
     for (size_t i = 0; i < istiod->num; i++) {
-        if (istiod->entries[i].type == type && strcmp(istiod->entries[i].name, name) == 0)
-            return &istiod->entries[i];
+        struct entry *entry = &istiod->entries[i];
+        if (entry->hash == hash && entry->type == type && strcmp(entry->name, name) == 0)
+            return entry;
     }
     return NULL;
 }
@@ -152,7 +171,7 @@ static struct entry *get_entry(struct istiod *istiod, enum xds_type type, const 
             istiod->entries = realloc(istiod->entries, istiod->capacity * sizeof(*istiod->entries));
         }
         entry = &istiod->entries[istiod->num++];
-        *entry = (struct entry){.type = type, .name = strdup(name)};
+        *entry = (struct entry){.type = type, .name = strdup(name), .hash = istiod_hash(name)};
     }
     free(entry->alias);
     free(entry->service);
@@ -271,11 +290,12 @@ const char *istiod_version(const struct istiod *istiod, enum xds_type type, cons
 static const struct entry *resolve(const struct istiod *istiod, const char *name)
 {
     const struct entry *by_alias = NULL;
+    const uint32_t hash = istiod_hash(name);
     for (size_t i = 0; i < istiod->num; i++) {
         const struct entry *entry = &istiod->entries[i];
         if (entry->type != XDS_ADDRESS || !entry->live)
             continue;
-        if (strcmp(entry->name, name) == 0)
+        if (entry->hash == hash && strcmp(entry->name, name) == 0)
             return entry;
         bool is_better = by_alias == NULL || by_alias->is_service;
         if (strcmp(entry->alias, name) == 0 && is_better)

@@ -13,9 +13,11 @@
 static struct recorded_resource *find_held(const struct recorder *recorder, enum xds_type type,
                                            const char *name)
 {
+    const uint32_t hash = istiod_hash(name);
     for (size_t i = 0; i < recorder->num_held; i++) {
-        if (recorder->held[i].type == type && strcmp(recorder->held[i].name, name) == 0)
-            return &recorder->held[i];
+        struct recorded_resource *held = &recorder->held[i];
+        if (held->hash == hash && held->type == type && strcmp(held->name, name) == 0)
+            return held;
     }
     return NULL;
 }
@@ -29,7 +31,7 @@ static void hold(struct recorder *recorder, enum xds_type type, const char *name
             recorder->held =
                 realloc(recorder->held, (recorder->num_held + 64) * sizeof(*recorder->held));
         held = &recorder->held[recorder->num_held++];
-        *held = (struct recorded_resource){type, strdup(name), NULL};
+        *held = (struct recorded_resource){type, strdup(name), istiod_hash(name), NULL};
     }
     free(held->version);
     held->version = strdup(version);

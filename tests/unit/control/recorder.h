@@ -11,6 +11,7 @@
 struct recorded_resource {
     enum xds_type type;
     char *name;
+    uint32_t hash; /* istiod_hash of the name */
     char *version;
 };
 
