@@ -56,6 +56,9 @@ enum reason_severity { REASON_OK, REASON_QUIET, REASON_REFUSED, REASON_FAULT };
     X(BAD_REQUEST, "BAD_REQUEST", REFUSED, "the tunnel request is malformed")                      \
     X(DRAINING, "DRAIN", REFUSED, "the agent is shutting down and takes no new connection")        \
     X(LIMIT, "LIMIT", REFUSED, "a limit of the agent was reached")                                 \
+    X(CROWDED_OUT, "LIMIT", REFUSED,                                                               \
+      "too many connections had not shown yet who they are, and this one had to make room; does "  \
+      "somebody flood the port?")                                                                  \
     X(NO_IDENTITY, "IDENTITY_ERROR", REFUSED, "the agent has no valid certificate of its own")     \
     /* The way to the other side failed. */                                                        \
     X(CONNECT_REFUSED, "CONNECT", FAULT, "nothing listens at the destination")                     \

@@ -604,7 +604,9 @@ static const struct option_spec specs[] = {
      .max = 1000000,
      .section = LIMITS,
      .help = "Connections that the agent carries at once, both ways together; more are refused. "
-             "Each takes two descriptors."},
+             "Each takes two descriptors. At most half as many, at the application's ports and at "
+             "the one for tunnels each, are handshakes of clients that have not shown yet who they "
+             "are: when more come, the oldest of them make room."},
 };
 
 const struct option_table agent_config_table = {

@@ -94,6 +94,7 @@ static void direct_proceed(struct session *session)
 static void direct_admit(struct session *session)
 {
     const char *detail;
+    doorstep_leave(&session->guest);
     inbound_identify(session);
     enum reason reason = inbound_admit(session, &detail);
     if (reason == REASON_PLAINTEXT_REFUSED && session->how == INBOUND_APP_TLS)
@@ -128,6 +129,7 @@ static void direct_on_handshake(void *owner, struct stream *tls, enum reason rea
 {
     struct session *session = owner;
     session->handshaking = NULL;
+    doorstep_leave(&session->guest);
     direct_tell_handshake(session, reason);
     if (tls == NULL) {
         session_close(session, reason, err->message);
@@ -138,6 +140,24 @@ static void direct_on_handshake(void *owner, struct stream *tls, enum reason rea
     session->peer = peer == NULL ? NULL : peer_cert_ref(peer);
     stream_set_handler(tls, &direct_near_handler, session);
     direct_admit(session);
+}
+
+/* Who it is is not known, and as nobody it may not enter. */
+static void direct_enter_doorstep(struct session *session)
+{
+    doorstep_enter(&session->proxy->doorstep, &session->guest, &session->source_addr.ip, session);
+}
+
+void inbound_direct_turn_away(void *owner)
+{
+    session_close(owner, REASON_CROWDED_OUT, NULL);
+}
+
+/* What is left of the time that the ClientHello was given, too. */
+static uint64_t direct_handshake_ms(const struct session *session)
+{
+    uint64_t now_ms = net_loop_now_ms(session->proxy->loop);
+    return session->tls_until_ms > now_ms ? session->tls_until_ms - now_ms : 1;
 }
 
 static void direct_start_handshake(struct session *session, enum session_direct direct,
@@ -153,9 +173,10 @@ static void direct_start_handshake(struct session *session, enum session_direct 
     session->how = INBOUND_TLS;
     session->authorized_by = 0; /* as nobody, if at all */
     session_set_tls(session, direct, context);
+    direct_enter_doorstep(session);
     session->handshaking =
         tls_handshake_start(proxy->io, session->near, context, &params,
-                            proxy->options.tls_timeout_ms, direct_on_handshake, session, &err);
+                            direct_handshake_ms(session), direct_on_handshake, session, &err);
     if (session->handshaking == NULL) {
         session_close(session, REASON_NO_MEMORY, err.message);
         return;
@@ -242,6 +263,7 @@ static void direct_on_verdict(struct session *session, enum sniff_verdict verdic
     const char *problem = verdict == SNIFF_BAD ? sniff_problem(session->sniff) : NULL;
     if (verdict == SNIFF_TLS)
         direct_learn_hello(session, sniff_hello(session->sniff), &is_istio);
+    session->tls_until_ms = sniff_until_ms(session->sniff);
     sniff_free(session->sniff);
     session->sniff = NULL;
     if (session->far != NULL)
@@ -276,12 +298,11 @@ static void direct_on_sniff_failed(struct session *session, enum stream_fault fa
 }
 
 /* False: without memory the session has ended. */
-static bool direct_sniff(struct session *session, uint64_t silent_ms)
+static bool direct_sniff_for(struct session *session, uint64_t silent_ms, uint64_t hello_ms)
 {
-    struct proxy *proxy = session->proxy;
     const struct sniff_options options = {
         .silent_ms = silent_ms,
-        .hello_ms = proxy->options.tls_timeout_ms,
+        .hello_ms = hello_ms,
         .on_verdict = direct_on_verdict,
         .on_failed = direct_on_sniff_failed,
     };
@@ -290,6 +311,13 @@ static bool direct_sniff(struct session *session, uint64_t silent_ms)
         return true;
     session_close(session, REASON_NO_MEMORY, NULL);
     return false;
+}
+
+/* Where only TLS helps the client: its whole handshake has one time. */
+static void direct_sniff(struct session *session)
+{
+    if (direct_sniff_for(session, session->proxy->options.tls_timeout_ms, 0))
+        direct_enter_doorstep(session);
 }
 
 /* ----------------------------------------------------------------- the application, before the client -- */
@@ -354,8 +382,8 @@ static void direct_decide_either(struct session *session)
     if (inbound_may_change(session, reason)) {
         waiting_start(session, NULL, &direct_either_waiting);
     } else if (reason != REASON_DONE) {
-        direct_sniff(session, options->tls_timeout_ms);
-    } else if (direct_sniff(session, options->idle_timeout_ms)) {
+        direct_sniff(session);
+    } else if (direct_sniff_for(session, options->idle_timeout_ms, options->tls_timeout_ms)) {
         inbound_start_connect(session, direct_accept);
     }
 }
@@ -381,7 +409,7 @@ static void direct_decide(struct session *session)
     case TAKES_MESH:
     case TAKES_PORT_TLS:
     case TAKES_APP_TLS:
-        direct_sniff(session, session->proxy->options.tls_timeout_ms);
+        direct_sniff(session);
         return;
     }
 }

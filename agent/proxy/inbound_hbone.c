@@ -18,7 +18,8 @@ struct inbound_tunnel {
     struct hbone_server *server;
     struct tls_context *tls; /* counted */
     uint64_t accepted_at_ms;
-    uint64_t judged; /* for which generation of trust (recheck.h) */
+    uint64_t judged;             /* for which generation of trust (recheck.h) */
+    struct doorstep_guest guest; /* until its handshake is done */
 };
 
 /* -------------------------------------------------------------------------------------------------------- the connection -- */
@@ -34,6 +35,7 @@ static void inbound_tunnel_forget(struct inbound_tunnel *tunnel)
 {
     struct proxy *proxy = tunnel->proxy;
     telemetry_socket_closed(proxy->telemetry, SESSION_INBOUND);
+    doorstep_leave(&tunnel->guest);
     TAILQ_REMOVE(&proxy->tunnels, tunnel, entry);
     proxy->num_tunnels--;
     inbound_tunnel_free(tunnel);
@@ -73,6 +75,7 @@ static void inbound_on_closed(void *owner, enum reason reason, const struct err 
 static void inbound_on_handshaken(void *owner)
 {
     struct inbound_tunnel *tunnel = owner;
+    doorstep_leave(&tunnel->guest);
     inbound_tell_handshake(tunnel->proxy, hbone_server_peer_addr(tunnel->server),
                            hbone_server_local_addr(tunnel->server), REASON_DONE, NULL,
                            tunnel->accepted_at_ms);
@@ -276,7 +279,8 @@ void inbound_hbone_on_accept(void *owner, struct net_tcp *tcp)
         inbound_hbone_drop(proxy, tcp, REASON_NO_IDENTITY, NULL);
         return;
     }
-    if (proxy->num_tunnels >= proxy->options.max_sessions) {
+    if (proxy->num_tunnels >= proxy->options.max_sessions &&
+        !doorstep_make_room(&proxy->tunnel_doorstep, &net_tcp_peer(tcp)->ip)) {
         inbound_hbone_drop(proxy, tcp, REASON_LIMIT,
                            "as many tunnels are open as connections are allowed (max-connections)");
         return;
@@ -302,6 +306,13 @@ void inbound_hbone_on_accept(void *owner, struct net_tcp *tcp)
     telemetry_socket_opened(proxy->telemetry, SESSION_INBOUND);
     TAILQ_INSERT_TAIL(&proxy->tunnels, tunnel, entry);
     proxy->num_tunnels++;
+    doorstep_enter(&proxy->tunnel_doorstep, &tunnel->guest, &net_tcp_peer(tcp)->ip, tunnel);
+}
+
+void inbound_hbone_turn_away(void *owner)
+{
+    struct inbound_tunnel *tunnel = owner;
+    hbone_server_close(tunnel->server, REASON_CROWDED_OUT, NULL);
 }
 
 void inbound_hbone_drain(struct proxy *proxy)

@@ -10,6 +10,8 @@
 enum {
     DRAIN_LOOK_MS =
         20, /* how often a drain looks whether all is over: HTTP/2's last frames go out between the looks */
+    /* Of all connections that may be, one in so many may be one whose handshake is under way: all the others are left to who has shown who he is. */
+    DOORSTEP_SHARE = 2,
 };
 
 /* --------------------------------------------------------------------------------------------------------------- options -- */
@@ -101,6 +103,9 @@ struct proxy *proxy_new(struct net_loop *loop, const struct proxy_options *optio
     proxy->telemetry = telemetry;
     TAILQ_INIT(&proxy->sessions);
     TAILQ_INIT(&proxy->tunnels);
+    size_t max_guests = options->max_sessions / DOORSTEP_SHARE;
+    doorstep_init(&proxy->doorstep, max_guests, inbound_direct_turn_away);
+    doorstep_init(&proxy->tunnel_doorstep, max_guests, inbound_hbone_turn_away);
     proxy->io = tls_io_new(loop);
     proxy->names = net_names_new(loop);
     proxy->drain_timer = net_timer_new(loop, proxy_on_drain_timer, proxy);

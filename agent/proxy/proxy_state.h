@@ -7,6 +7,7 @@
 #include <sys/queue.h>
 
 #include "abandoned.h"
+#include "doorstep.h"
 #include "hbone_pool.h"
 #include "net_names.h"
 #include "proxy.h"
@@ -43,6 +44,8 @@ struct proxy {
     struct abandoned abandoned;         /* those that are being established */
     struct inbound_tunnel_list tunnels; /* inbound HBONE connections */
     size_t num_tunnels;
+    struct doorstep doorstep;        /* of sessions without a tunnel */
+    struct doorstep tunnel_doorstep; /* of `tunnels` */
 
     struct recheck recheck;
 
@@ -75,6 +78,10 @@ void inbound_hbone_retire(struct proxy *proxy, const struct svid *latest);
 /* All inbound HBONE connections: no new requests; or: end them in this round of the loop. */
 void inbound_hbone_drain(struct proxy *proxy);
 void inbound_hbone_close(struct proxy *proxy);
+
+/* For the doorsteps: ends an inbound_tunnel, a session. */
+void inbound_hbone_turn_away(void *owner);
+void inbound_direct_turn_away(void *owner);
 
 /* As hbone_pool_review, for the inbound ones. */
 unsigned inbound_hbone_review(struct proxy *proxy, const struct hbone_pool_review *review);

@@ -36,7 +36,8 @@ struct session *session_new(struct proxy *proxy, enum session_direction directio
         .destination_addr = *destination_addr,
         .started_at_ms = net_loop_now_ms(proxy->loop),
     };
-    if (proxy->num_sessions >= proxy->options.max_sessions) {
+    if (proxy->num_sessions >= proxy->options.max_sessions &&
+        !doorstep_make_room(&proxy->doorstep, &source_addr->ip)) {
         session_refuse_for_limit(proxy, &fresh);
         return NULL;
     }
@@ -452,6 +453,7 @@ static void session_end_side(struct stream *stream, bool is_whole)
 void session_close(struct session *session, enum reason reason, const char *detail)
 {
     struct proxy *proxy = session->proxy;
+    doorstep_leave(&session->guest);
     net_timer_free(session->idle);
     waiting_cancel(session);
     abandoned_unwatch(session);

@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "doorstep.h"
 #include "hbone_headers.h"
 #include "hbone_nested.h"
 #include "hbone_pool.h"
@@ -84,6 +85,8 @@ struct session {
         *port; /* what its port takes; lent by `ports`; NULL: there is no entry */
     enum inbound_how how;
     char *sni; /* that the client asked for; owned; NULL: none, or not looked at */
+    struct doorstep_guest guest; /* while nobody may enter as nobody and who it is is not known */
+    uint64_t tls_until_ms;       /* in the loop's time: when near's handshake is to be done */
 
     struct stream *near;
     struct stream *far;
@@ -184,8 +187,8 @@ void session_relay(struct session *session);
 
 /*
  * Ends the session, for this reason and no other: cancels what runs, answers a CONNECT that waits, closes both connections
- * (REASON_DONE: they have ended, or are reset in a direction that has not; else: reset, so that nobody takes a cut for an end), counts it, writes its access-log line, and
- * frees it. `detail` (may be NULL) says more than the reason's sentence.
+ * (REASON_DONE: they have ended, or one is reset whose other side has not; else: both are reset, so that nobody takes a cut for an end),
+ * counts it, writes its access-log line, and frees it. `detail` (may be NULL) says more than the reason's sentence.
  */
 void session_close(struct session *session, enum reason reason, const char *detail);
 

@@ -14,6 +14,7 @@ struct sniff {
     struct client_hello hello;
     struct buf seen; /* what was read */
     struct net_timer *timer;
+    uint64_t until_ms; /* when the timer ends */
     bool is_over;
 };
 
@@ -22,6 +23,14 @@ static void sniff_stop(struct sniff *sniff)
     sniff->is_over = true;
     stream_read_stop(net_tcp_stream(sniff->tcp));
     net_timer_stop(sniff->timer);
+}
+
+static void sniff_set_timer(struct sniff *sniff, uint64_t after_ms)
+{
+    if (after_ms == 0)
+        return;
+    sniff->until_ms = net_loop_now_ms(sniff->session->proxy->loop) + after_ms;
+    net_timer_start(sniff->timer, after_ms);
 }
 
 static void sniff_fail_for_memory(struct sniff *sniff)
@@ -54,7 +63,7 @@ static void sniff_on_read(void *owner, const uint8_t *bytes, size_t len)
 {
     struct sniff *sniff = owner;
     if (buf_len(&sniff->seen) == 0)
-        net_timer_start(sniff->timer, sniff->options.hello_ms);
+        sniff_set_timer(sniff, sniff->options.hello_ms);
     if (buf_append(&sniff->seen, bytes, len) < 0) {
         sniff_fail_for_memory(sniff);
         return;
@@ -116,11 +125,15 @@ struct sniff *sniff_start(struct session *session, struct net_tcp *tcp,
         sniff_free(sniff);
         return NULL;
     }
-    if (options->silent_ms > 0)
-        net_timer_start(sniff->timer, options->silent_ms);
+    sniff_set_timer(sniff, options->silent_ms);
     stream_set_handler(net_tcp_stream(tcp), &sniff_stream_handler, sniff);
     stream_read_start(net_tcp_stream(tcp));
     return sniff;
+}
+
+uint64_t sniff_until_ms(const struct sniff *sniff)
+{
+    return sniff->until_ms;
 }
 
 const struct client_hello *sniff_hello(const struct sniff *sniff)

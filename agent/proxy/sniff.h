@@ -20,12 +20,12 @@ enum sniff_verdict {
     SNIFF_BAD,    /* begins as a ClientHello and breaks its rules */
     SNIFF_ENDED,  /* the client's direction ended before that was clear */
     SNIFF_SILENT, /* not a byte came in silent_ms */
-    SNIFF_SLOW,   /* a ClientHello that has begun was not whole after hello_ms */
+    SNIFF_SLOW,   /* a ClientHello that has begun was not whole in time */
 };
 
 struct sniff_options {
     uint64_t silent_ms; /* 0: a client may say nothing for ever */
-    uint64_t hello_ms;
+    uint64_t hello_ms;  /* from a ClientHello's first byte; 0: it has to be whole in silent_ms */
     /* Once, later. Reading is stopped, what was read is put back. The sniff may be freed inside. */
     void (*on_verdict)(struct session *session, enum sniff_verdict verdict);
     /* Instead: the connection failed, or (STREAM_FAULT_IO, ERR_NOMEM) there is no memory for it. */
@@ -38,6 +38,9 @@ struct sniff *sniff_start(struct session *session, struct net_tcp *tcp,
 
 /* Stops before there is a verdict, and puts back what was read. 0, or -1 without memory for that. */
 int sniff_give_up(struct sniff *sniff);
+
+/* When the time for a ClientHello ends that has begun; in the loop's time. */
+uint64_t sniff_until_ms(const struct sniff *sniff);
 
 /* After SNIFF_TLS. */
 const struct client_hello *sniff_hello(const struct sniff *sniff);

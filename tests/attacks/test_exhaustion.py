@@ -17,14 +17,16 @@ from pods import require_root  # noqa: E402
 
 HALF_HANDSHAKES = 10_000
 DESCRIPTORS = 200  # that this program has beside them
-TLS_TIMEOUT_S = 2
+MAX_CONNECTIONS = 1024  # of the victim: a tenth of what the attacker begins
+TLS_TIMEOUT_S = 10
 BOUND_S = 40  # for all of them, on a machine that others use, too
 GOOD_CALL_S = 5  # that a good caller may have to wait, at most
 RESIDENT_MAX_KB = 512 << 10
 
 
 def setUpModule():
-    Case.world = World(lambda world: ({"port": DOOR_PORT, "mode": "mtls"},), tls_timeout=f"{TLS_TIMEOUT_S}s")
+    Case.world = World(lambda world: ({"port": DOOR_PORT, "mode": "mtls"},), tls_timeout=f"{TLS_TIMEOUT_S}s",
+                       max_connections=str(MAX_CONNECTIONS))
 
 
 def tearDownModule():
@@ -76,7 +78,8 @@ class Exhaustion(Case):
 
     @attack.attack("begins 10,000 handshakes and ends none",
                    "one is enough for a server that serves one after another (`openssl s_server`)",
-                   "good callers are served meanwhile; each is given up after tls-timeout", ("tls_timeout",))
+                   "good callers are served meanwhile: the oldest of the attacker's makes room for the next, long before "
+                   "max-connections is reached; what is left is given up after tls-timeout", ("crowded_out",))
     def test_half_handshakes(self):
         world = self.world
         self.assert_victim_is_stuck()
@@ -87,18 +90,30 @@ class Exhaustion(Case):
         self.addCleanup(lambda: [connection.close() for connection in self.connections])
         began = time.monotonic()
         attacker = threading.Thread(target=self.begin_all)
-        with self.refused(world.server, "tls_timeout", text=world.outsider.ipv4):
+        with self.refused(world.server, "crowded_out", text=world.outsider.ipv4):
             attacker.start()
             longest = self.assert_served_meanwhile(attacker)
             attacker.join()
         self.assertEqual(self.num_begun, HALF_HANDSHAKES)
+        self.assert_half_are_left_to_others()
         self.assertLess(longest, GOOD_CALL_S)
         for connection in self.connections:
             self.wait_closed(connection)
         self.assertLess(time.monotonic() - began, BOUND_S)
         self.assertLess(self.resident_kb(), RESIDENT_MAX_KB)
-        self.assertEqual(world.server.metric("remora_session_ends_total", reason="limit"), 0)
+        self.assert_nobody_met_the_limit()
         self.assert_works()
+
+    def assert_half_are_left_to_others(self):
+        """What the attacker had to give up, at either door."""
+        server = self.world.server
+        for total in ("remora_session_ends_total", "remora_tls_handshake_failures_total"):
+            ended = server.metric(total, direction="inbound", reason="crowded_out")
+            self.assertGreaterEqual(ended, HALF_HANDSHAKES // 2 - MAX_CONNECTIONS // 2, total)
+
+    def assert_nobody_met_the_limit(self):
+        for total in ("remora_session_ends_total", "remora_tls_handshake_failures_total"):
+            self.assertEqual(self.world.server.metric(total, reason="limit"), 0, total)
 
     def wait_closed(self, connection):
         """Waits until the agent has given it up."""

@@ -37,7 +37,7 @@ static struct world {
     struct cert_built *root;
     struct net_listener
         *listener; /* of the client, whose destination it is, and so of the application */
-    unsigned num_accepted;
+    unsigned num_accepted, num_clients;
     void (*on_taken)(void); /* what happens once the client's connection is a session; or NULL */
     int client;             /* -1: it is a stream */
     struct stream *application;
@@ -82,7 +82,7 @@ static const struct stream_handler application_handler = {
 
 static void on_accept(void *owner, struct net_tcp *tcp)
 {
-    if (world.num_accepted++ == 0) {
+    if (world.num_accepted++ < world.num_clients) {
         inbound_direct_on_accept(world.proxy, tcp);
         if (world.on_taken != NULL)
             world.on_taken();
@@ -245,7 +245,7 @@ static const struct proxy_options permissive = {
 static void start(const struct proxy_options *options)
 {
     struct err err = {0};
-    world = (struct world){.client = -1};
+    world = (struct world){.client = -1, .num_clients = 1};
     world.loop = net_loop_new(&err);
     world.watchdog = net_timer_new(world.loop, on_watchdog, NULL);
     world.round = net_timer_new(world.loop, stop, NULL);
@@ -326,9 +326,11 @@ static void reset_client(void)
     world.client = -1;
 }
 
+typedef struct tls_context *make_context(struct identity *, const struct cert_rules *,
+                                         struct err *);
+
 /* A client of TLS that says "hello" once it may. */
-static void dial_tls(struct tls_context *(*make)(struct identity *, const struct cert_rules *,
-                                                 struct err *))
+static void shake(int fd, make_context *make)
 {
     static const char *const expected[] = {OUR_ID};
     struct err err = {0};
@@ -336,14 +338,18 @@ static void dial_tls(struct tls_context *(*make)(struct identity *, const struct
     struct tls_context *context = make(identity, NULL, &err);
     const struct tls_conn_params params = {
         .role = TLS_CLIENT, .now_ms = clock_wall_ms(), .expected = expected, .num_expected = 1};
-    world.tls_fd = dial();
-    struct net_tcp *tcp =
-        net_tcp_from_fd(world.loop, world.tls_fd, &(struct net_tcp_options){0}, &err);
+    struct net_tcp *tcp = net_tcp_from_fd(world.loop, fd, &(struct net_tcp_options){0}, &err);
+    world.tls_fd = fd;
     world.handshake = tls_handshake_start(world.io, net_tcp_stream(tcp), context, &params, LONG_MS,
                                           on_handshake, NULL, &err);
     assert_non_null(world.handshake);
     tls_context_unref(context);
     identity_unref(identity);
+}
+
+static void dial_tls(make_context *make)
+{
+    shake(dial(), make);
 }
 
 /* ---------------------------------------------------------------------------------------------------- what is seen -- */
@@ -390,6 +396,16 @@ static bool tls_has_answer(void)
     return buf_len(&world.answer) >= 5;
 }
 
+static bool is_crowded(void)
+{
+    return world.num_accepted == 4;
+}
+
+static bool application_has_ten(void)
+{
+    return buf_len(&world.got) >= 10;
+}
+
 static bool application_has_five(void)
 {
     return buf_len(&world.got) >= 5;
@@ -412,12 +428,11 @@ static void assert_answer(const char *text)
     assert_memory_equal(buf_head(&world.answer), text, strlen(text));
 }
 
-static void assert_ended_by(const char *reason)
+static void assert_told(const char *reason)
 {
     char line[128];
     struct buf page = {0};
     const struct telemetry_control control = {0};
-    run_until(is_over);
     snprintf(line, sizeof(line),
              "remora_session_ends_total{direction=\"inbound\",reason=\"%s\"} 1\n", reason);
     assert_int_equal(telemetry_hub_write(world.hub, &control, METRICS_PROMETHEUS, &page), 0);
@@ -425,6 +440,12 @@ static void assert_ended_by(const char *reason)
     if (strstr((const char *)buf_head(&page), line) == NULL)
         fail_msg("\"%s\" is not in:\n%s", line, buf_head(&page));
     buf_done(&page);
+}
+
+static void assert_ended_by(const char *reason)
+{
+    run_until(is_over);
+    assert_told(reason);
 }
 
 /* ------------------------------------------------------------------------------------------ where clear text may enter -- */
@@ -676,6 +697,69 @@ static void a_proxy_header_comes_before_the_first_byte(void **state)
     size_t len = buf_len(&world.got);
     assert_memory_equal(got, "\r\n\r\n\0\r\nQUIT\n", 12);
     assert_non_null(memmem(got, len, PEER_ID, strlen(PEER_ID)));
+}
+
+/* ------------------------------------------------------------------------------------------------------- half handshakes -- */
+
+static void start_with_room_for(size_t max_sessions)
+{
+    struct proxy_options options = permissive;
+    options.max_sessions = max_sessions;
+    start_usual(&options, "mode: mtls, alpn: [istio]");
+    world.num_clients = 2;
+}
+
+static void half_a_handshake_gives_way_to_one_that_is_ended(void **state)
+{
+    start_with_room_for(3); /* of which one may be half */
+    world.client = dial();
+    say(half_hello, 6);
+    run_until(is_undecided);
+    dial_tls(tls_context_new_istio);
+    run_until(tls_has_answer);
+    assert_told("crowded_out");
+    assert_int_equal(proxy_num_sessions(world.proxy), 1);
+}
+
+static void where_there_is_no_more_room_at_all_half_a_handshake_gives_way(void **state)
+{
+    start_with_room_for(2);
+    world.num_clients = 1;
+    dial_tls(tls_context_new_istio);
+    run_until(tls_has_answer);
+    world.num_clients = 4; /* the application is there */
+    world.client = dial();
+    say(half_hello, 6);
+    int second = dial();
+    run_until(is_crowded);
+    assert_told("crowded_out");
+    assert_int_equal(proxy_num_sessions(world.proxy), 2);
+    stream_write(world.tls, (const uint8_t *)"again", 5);
+    run_until(application_has_ten);
+    close(second);
+}
+
+static bool is_shaking(void)
+{
+    const struct session *session = TAILQ_FIRST(&world.proxy->sessions);
+    return session != NULL && session->handshaking != NULL;
+}
+
+static bool is_later(void)
+{
+    const struct session *session = TAILQ_FIRST(&world.proxy->sessions);
+    return session != NULL && net_loop_now_ms(world.loop) > session->started_at_ms + SHORT_MS;
+}
+
+static void silence_hello_and_handshake_have_one_time_together(void **state)
+{
+    start_usual(&permissive, "mode: mtls, alpn: [istio]");
+    int fd = dial();
+    run_until(is_later);
+    shake(fd, tls_context_new_istio);
+    run_until(is_shaking);
+    const struct session *session = TAILQ_FIRST(&world.proxy->sessions);
+    assert_int_equal(session->tls_until_ms, session->started_at_ms + LONG_MS);
 }
 
 /* --------------------------------------------------------------------------------------------------- how TLS ends here -- */
@@ -939,6 +1023,9 @@ int main(void)
         DIRECT_TEST(plaintext_is_not_looked_at_in_strict_mode_either),
         DIRECT_TEST(a_port_s_own_tls_ends_here),
         DIRECT_TEST(a_proxy_header_comes_before_the_first_byte),
+        DIRECT_TEST(half_a_handshake_gives_way_to_one_that_is_ended),
+        DIRECT_TEST(where_there_is_no_more_room_at_all_half_a_handshake_gives_way),
+        DIRECT_TEST(silence_hello_and_handshake_have_one_time_together),
         DIRECT_TEST(who_says_goodbye_and_does_not_wait_for_ours_has_finished),
         DIRECT_TEST(who_leaves_without_a_word_after_our_goodbye_has_finished),
         DIRECT_TEST(who_resets_after_our_goodbye_has_finished),
