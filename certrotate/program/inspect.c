@@ -264,11 +264,29 @@ static int say_findings(const char *who, const struct peer_cert_der *leaf, const
     return result < 0 ? -1 : say_is_ca(findings, num, out);
 }
 
+/* The most frequent mistake with files that are put together by hand. */
+static int say_order(const struct inspect_chain *chain, struct buf *out)
+{
+    size_t i = 0;
+    if (!inspect_text_is_ca(&chain->certs[0]))
+        return 0;
+    while (i < chain->num_certs && inspect_text_is_ca(&chain->certs[i]))
+        i++;
+    return i == chain->num_certs
+               ? 0
+               : buf_printf(out,
+                            "the order is wrong: certificate %zu is no CA's and has to come first, "
+                            "the CAs' that lead to its root behind it\n",
+                            i + 1);
+}
+
 static int explain(const struct inspect_config *config, const struct inspect_chain *chain,
                    int64_t now_ms, struct buf *out)
 {
     struct pki pki = {.peer = PKI_CLIENT};
     inspect_config_principals(config->principal_from, &pki);
+    if (say_order(chain, out) < 0)
+        return -1;
     return say_findings("peers in the mesh", &chain->certs[0], NULL, now_ms, out) < 0
                ? -1
                : say_findings("an mtls port", &chain->certs[0], &pki, now_ms, out);

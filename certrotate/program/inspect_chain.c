@@ -43,6 +43,10 @@ void inspect_chain_done(struct inspect_chain *chain)
 /* What a file without certificates may be instead. */
 static int say_what(const char *name, struct err *err)
 {
+    if (strcmp(name, PEM_STRING_X509_TRUSTED) == 0)
+        return err_set(err, ERR_INVALID,
+                       "it is a certificate in a form of openssl's own, which peers cannot read; "
+                       "\"openssl x509 -in FILE -out OTHER\" makes a plain one of it");
     if (strstr(name, "REQUEST") != NULL)
         return err_set(err, ERR_INVALID,
                        "it is a certificate signing request, not a certificate; "
@@ -72,8 +76,7 @@ static int read_block(struct inspect_chain *chain, BIO *pem, char *other, struct
         return is_end ? 0 : err_set(err, ERR_INVALID, "a PEM block that cannot be read");
     }
     int result = 1;
-    bool is_cert = strcmp(name, PEM_STRING_X509) == 0 || strcmp(name, PEM_STRING_X509_OLD) == 0 ||
-                   strcmp(name, PEM_STRING_X509_TRUSTED) == 0;
+    bool is_cert = strcmp(name, PEM_STRING_X509) == 0 || strcmp(name, PEM_STRING_X509_OLD) == 0;
     if (!is_cert)
         snprintf(other, BLOCK_NAME_MAX, "%s", name);
     else if (inspect_chain_add(chain, der, (size_t)len, err) < 0)

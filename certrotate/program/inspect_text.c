@@ -278,7 +278,7 @@ static int add_der(struct buf *out, const struct peer_cert_der *der, int64_t now
     return result;
 }
 
-static bool is_ca(const struct peer_cert_der *der)
+bool inspect_text_is_ca(const struct peer_cert_der *der)
 {
     const uint8_t *at = der->bytes;
     X509 *cert = d2i_X509(NULL, &at, (long)der->len);
@@ -292,7 +292,7 @@ int inspect_text_write(const struct inspect_chain *chain, int64_t now_ms, struct
 {
     for (size_t i = 0; i < chain->num_certs; i++)
         if (buf_printf(out, "certificate %zu of %zu%s\n", i + 1, chain->num_certs,
-                       is_ca(&chain->certs[i]) ? ", of a CA" : "") < 0 ||
+                       inspect_text_is_ca(&chain->certs[i]) ? ", of a CA" : "") < 0 ||
             add_der(out, &chain->certs[i], now_ms) < 0)
             return -1;
     return 0;

@@ -2,6 +2,7 @@
 #ifndef REMORA_INSPECT_TEXT_H
 #define REMORA_INSPECT_TEXT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "buf.h"
@@ -13,6 +14,9 @@
  * is called so. 0, or -1 when out of memory.
  */
 int inspect_text_write(const struct inspect_chain *chain, int64_t now_ms, struct buf *out);
+
+/* Whether it is a CA's; what cannot be read is not. */
+bool inspect_text_is_ca(const struct peer_cert_der *der);
 
 enum { INSPECT_TEXT_DURATION_MAX = 32 };
 

@@ -290,6 +290,34 @@ static void all_that_is_wrong_is_said_whoever_the_issuer_is(void **state)
     expect(place, "who presents it is refused");
 }
 
+static void a_file_in_the_wrong_order_is_told_of(void **state)
+{
+    struct place *place = *state;
+    char text[8192];
+    snprintf(text, sizeof(text), "%s%s", cert_builder_pem(place->intermediate),
+             cert_builder_pem(place->leaf));
+    put_text(place, "turned.pem", text);
+    assert_int_equal(
+        run(place, WORDS(in(place, "turned.pem"), "--trust-bundle", in(place, "root.pem"))),
+        INSPECT_REFUSED);
+    expect(place, "the order is wrong: certificate 2 is no CA's and has to come first");
+    assert_int_equal(run(place, WORDS(in(place, "root.pem"))), INSPECT_GOOD);
+    assert_null(strstr((const char *)buf_head(&place->out), "order"));
+}
+
+static void more_certificates_than_a_peer_takes_are_told_of(void **state)
+{
+    struct place *place = *state;
+    char *text = calloc(1000, strlen(cert_builder_pem(place->leaf)) + 1);
+    assert_non_null(text);
+    for (int i = 0; i < 1000; i++)
+        strcat(text, cert_builder_pem(place->leaf));
+    put_text(place, "many.pem", text);
+    free(text);
+    assert_int_equal(run(place, WORDS(in(place, "many.pem"))), INSPECT_NOT_READ);
+    assert_non_null(strstr(place->err.message, "peers take a chain of"));
+}
+
 static void files_of_other_things_are_called_by_their_name(void **state)
 {
     struct place *place = *state;
@@ -298,6 +326,8 @@ static void files_of_other_things_are_called_by_their_name(void **state)
     } CASES[] = {
         {"-----BEGIN CERTIFICATE REQUEST-----\nMAA=\n-----END CERTIFICATE REQUEST-----\n",
          "remora-controlplane sign"},
+        {"-----BEGIN TRUSTED CERTIFICATE-----\nMAA=\n-----END TRUSTED CERTIFICATE-----\n",
+         "form of openssl's own"},
         {"-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n", "it is a key"},
         {"-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n", "--crl"},
         {"-----BEGIN PKCS7-----\nMAA=\n-----END PKCS7-----\n", "PKCS#7"},
@@ -364,6 +394,8 @@ int main(void)
         TEST(a_certificate_that_is_none_is_shown_as_that),
         TEST(a_callers_certificate_is_judged_as_an_mtls_port_does),
         TEST(all_that_is_wrong_is_said_whoever_the_issuer_is),
+        TEST(a_file_in_the_wrong_order_is_told_of),
+        TEST(more_certificates_than_a_peer_takes_are_told_of),
         TEST(files_of_other_things_are_called_by_their_name),
         TEST(the_command_line_is_checked),
         cmocka_unit_test(durations_have_two_units),
