@@ -88,7 +88,8 @@ struct tls_app_server {
      * configuration changed (each of which is a new context), is worth nothing: the handshake is a
      * full one. A ticket ends with the first of TLS_CONTEXT_TICKET_S, the client's certificate path
      * and our own certificate; a connection that resumes has the client's chain verified again, at
-     * its own moment, and fails as a first one would. Each can be used more than once.
+     * its own moment, and fails as a first one would. Each can be used more than once. A client whose
+     * chain is very long (about 12 KiB) gets none that is of use.
      */
     bool resumption;
 };

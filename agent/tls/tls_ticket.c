@@ -17,6 +17,12 @@ enum {
     TAG_LEN = 16,
     TRAILER_LEN = END_LEN + NONCE_LEN,
     STORE_MAX = 16, /* sessions; a server gives two for each connection */
+    /*
+     * Bytes of a session that is put into a ticket. Of more, from a client with a chain of many or
+     * large certificates, the message would be longer than what clients take (16 KiB, BoringSSL's
+     * among them), or could not be written at all, and the connection would end by it.
+     */
+    SESSION_MAX = 12 * 1024,
 };
 
 /* ------------------------------------------------------------------------------------- servers -- */
@@ -66,11 +72,23 @@ static size_t max_overhead(SSL *ssl)
     return TAG_LEN + TRAILER_LEN;
 }
 
+/* A ticket has one byte at least (RFC 8446, 4.6.1); of one, it is ignored when it comes back. */
+static int seal_nothing(uint8_t *out, size_t *out_len, size_t max_out_len)
+{
+    if (max_out_len == 0)
+        return 0;
+    out[0] = 0;
+    *out_len = 1;
+    return 1;
+}
+
 /* The sealed session comes first, because `in` and `out` may be the same place. */
 static int seal(SSL *ssl, uint8_t *out, size_t *out_len, size_t max_out_len, const uint8_t *in,
                 size_t in_len)
 {
     uint8_t trailer[TRAILER_LEN]; /* the end, the nonce */
+    if (in_len > SESSION_MAX)
+        return seal_nothing(out, out_len, max_out_len);
     uint64_t end_ms = (uint64_t)tls_conn_ticket_end_ms(conn_of(ssl));
     for (size_t i = 0; i < END_LEN; i++)
         trailer[i] = (uint8_t)(end_ms >> (8 * (END_LEN - 1 - i)));

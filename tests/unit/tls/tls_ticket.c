@@ -243,6 +243,34 @@ static void nothing_is_resumed_with_tls_1_2(void **state)
     ends_done(&ends);
 }
 
+/* A chain that does not fit into a ticket must not end the connection that the ticket comes by. */
+static void a_client_with_a_long_chain_is_served_without_a_ticket(void **state)
+{
+    enum { NUM_MAX = 3 };
+    static char uri[30 * 1000], chain[NUM_MAX * 50 * 1000];
+    const struct world *world = *state;
+    struct ends ends = ends_of(world);
+    memset(uri, 'a', sizeof(uri) - 1);
+    const struct cert_spec spec = {.common_name = "long", .uris = {uri}, .is_ca = true};
+    struct cert_built *extra = cert_builder_make(NULL, &spec);
+    strcpy(chain, cert_builder_pem(world->client));
+    for (int i = 0; i < NUM_MAX; i++) { /* past what a client takes, and past what can be written */
+        strcat(chain, cert_builder_pem(extra));
+        struct tls_context_cert cert = door_cert(world->client);
+        cert.chain = (struct cert_bytes){.bytes = chain, .len = strlen(chain)};
+        struct tls_context *client =
+            door_origin(&(struct tls_origin){.cert = cert,
+                                             .server_name = "mtls.local",
+                                             .roots = door_roots(world->root),
+                                             .resumption = true});
+        assert_false(visit(client, ends.server, world->now_ms));
+        assert_false(visit(client, ends.server, world->now_ms));
+        tls_context_unref(client);
+    }
+    cert_builder_free(extra);
+    ends_done(&ends);
+}
+
 /* ----------------------------------------------------------------- a client that sends early data */
 
 struct eager {
@@ -431,6 +459,7 @@ int main(void)
         cmocka_unit_test(a_ticket_ends_after_its_time_though_it_was_renewed),
         cmocka_unit_test(a_ticket_ends_with_the_certificates_of_both_sides),
         cmocka_unit_test(nothing_is_resumed_with_tls_1_2),
+        cmocka_unit_test(a_client_with_a_long_chain_is_served_without_a_ticket),
         cmocka_unit_test(no_ticket_allows_early_data),
         cmocka_unit_test(a_ticket_can_be_used_again),
         cmocka_unit_test(the_clients_chain_is_verified_again_when_it_resumes),
