@@ -78,6 +78,18 @@ static X509_REQ *read_request(const char *pem, size_t pem_len, struct err *err)
     return request;
 }
 
+/* A proof that could have been made out of a signature for something else is none. */
+static int check_hash(const X509_REQ *request, struct err *err)
+{
+    int hash;
+    if (!OBJ_find_sigid_algs(X509_REQ_get_signature_nid(request), &hash, NULL))
+        return err_set(err, ERR_INVALID, "it is signed by an algorithm that is not known here");
+    return hash == NID_md5 || hash == NID_sha1
+               ? err_set(err, ERR_INVALID, "it is signed with %s; SHA-256 and better are accepted",
+                         OBJ_nid2ln(hash))
+               : 0;
+}
+
 /* The key's size is checked before the key is used, because verifying with it costs what its sender
  * likes. */
 static EVP_PKEY *proven_key(X509_REQ *request, struct err *err)
@@ -87,7 +99,7 @@ static EVP_PKEY *proven_key(X509_REQ *request, struct err *err)
         err_set(err, ERR_INVALID, "its key cannot be read");
         return NULL;
     }
-    if (ca_key_check(key, err) == 0) {
+    if (ca_key_check(key, err) == 0 && check_hash(request, err) == 0) {
         if (X509_REQ_verify(request, key) == 1)
             return key;
         err_set(err, ERR_INVALID, "it is not signed by its own key");
@@ -187,6 +199,8 @@ static int take_extensions(struct ca_request *request, X509_REQ *from, struct er
     bool has_names = false;
     int result = 0;
     STACK_OF(X509_EXTENSION) *extensions = X509_REQ_get_extensions(from);
+    if (extensions == NULL && X509_REQ_get_attr_by_NID(from, NID_ext_req, -1) >= 0)
+        return err_set(err, ERR_INVALID, "the extensions that it asks for cannot be read");
     for (size_t i = 0; i < sk_X509_EXTENSION_num(extensions) && result == 0; i++) {
         X509_EXTENSION *extension = sk_X509_EXTENSION_value(extensions, i);
         bool is_names = OBJ_obj2nid(X509_EXTENSION_get_object(extension)) == NID_subject_alt_name;

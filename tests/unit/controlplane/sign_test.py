@@ -4,8 +4,13 @@ import os
 import re
 import stat
 import subprocess
+import sys
 import tempfile
 import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "attacks"))
+
+from der import content, elements, encode, to_pem  # noqa: E402
 
 PROGRAM = os.environ["REMORA_CONTROLPLANE"]
 
@@ -210,6 +215,39 @@ class SignTest(unittest.TestCase):
         broken = subprocess.run(["openssl", "req", "-inform", "DER", "-outform", "PEM"], input=bytes(der), capture_output=True, check=True)
         self.sign(broken.stdout.decode(), "--allow-cn", "client", code=BAD_REQUEST)
         self.assertIn("not signed by its own key", self.words)
+
+    def test_a_request_that_is_signed_with_a_weak_hash_is_refused(self):
+        key = self.path("rsa.key")
+        openssl("genrsa", "-out", key, "2048")
+        for name, code in (("md5", BAD_REQUEST), ("sha1", BAD_REQUEST), ("sha512", DONE)):
+            with self.subTest(name):
+                self.sign(openssl("req", "-new", "-key", key, "-subj", "/CN=client", f"-{name}"), "--allow-cn", "client", code=code)
+                if code != DONE:
+                    self.assertIn(f"it is signed with {name}; SHA-256", self.words)
+
+    def test_requests_that_openssl_would_not_make_are_refused(self):
+        names = bytes.fromhex("300e0603551d11040730058203612e62")  # the alternative name a.b
+        nameless = bytes.fromhex("300b0603551d11040430028200")  # one that is empty
+        cases = ((encode(0x30, names, names), "two subject alternative name extensions"), (encode(0x30, nameless), "no DNS name"),
+                 (b"\x30\x00", None), (b"\x04\x00", "cannot be read"), (b"\x30\x01\x05", "cannot be read"))
+        for extensions, words in cases:
+            with self.subTest(extensions.hex()):
+                self.sign(self.request_with(extensions), "--allow-cn", "client", code=DONE if words is None else BAD_REQUEST)
+                self.assertIn(words or "signed", self.words)
+
+    def request_with(self, extensions):
+        """A request for /CN=client whose extensionRequest attribute holds these bytes, signed by the key."""
+        pem = self.request(extra=["1.2.3.4=DER:05:00"])
+        der = subprocess.run(["openssl", "req", "-outform", "DER"], input=pem.encode(), capture_output=True, check=True).stdout
+        info, algorithm, _ = elements(content(der))
+        version, subject, key, _ = elements(content(info))
+        oid = bytes.fromhex("06092a864886f70d01090e")
+        info = encode(0x30, version, subject, key, encode(0xa0, encode(0x30, oid, encode(0x31, extensions))))
+        path = self.path("info")
+        with open(path, "wb") as file:
+            file.write(info)
+        signature = subprocess.run(["openssl", "dgst", "-sha256", "-sign", self.key, path], capture_output=True, check=True).stdout
+        return to_pem(encode(0x30, info, algorithm, encode(0x03, b"\0", signature)), "CERTIFICATE REQUEST")
 
     def test_what_is_no_request_is_refused(self):
         with open(self.ca_cert, encoding="ascii") as file:
