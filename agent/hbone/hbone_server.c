@@ -218,7 +218,7 @@ struct peer_cert *hbone_server_peer(const struct hbone_server *server)
 struct tls_conn_info hbone_server_tls_info(const struct hbone_server *server)
 {
     if (server->conn == NULL || hbone_conn_tls(server->conn) == NULL)
-        return (struct tls_conn_info){"", "", "", "", false};
+        return (struct tls_conn_info){"", "", "", "", false, false};
     return tls_stream_info(hbone_conn_tls(server->conn));
 }
 

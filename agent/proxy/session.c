@@ -227,12 +227,22 @@ void session_learn_foreign(struct session *session, const char *baggage)
         session->foreign = store;
 }
 
+/* A server of TLS that is no agent of the mesh may not have asked who we are. */
+static bool session_is_mutual(const struct session *session)
+{
+    if (session->peer == NULL)
+        return false;
+    return session->direct == SESSION_DIRECT_NONE || session->direction == SESSION_INBOUND ||
+           tls_stream_info(session->far).is_own_cert_shown;
+}
+
 /* The SPIFFE ID that we have shown; NULL: none, as where a certificate of the ports-file stands for us. */
 static const char *session_own_identity(const struct session *session)
 {
     const struct identity *identity = tls_context_identity(session->tls);
     bool is_other =
-        (session->origin != NULL && session->origin->config->certificate.cert_file != NULL) ||
+        (session->direct == SESSION_DIRECT_ORIGIN &&
+         session->origin->config->certificate.cert_file != NULL) ||
         (session->direct == SESSION_DIRECT_PORT && session->port->config->num_certificates > 0);
     return identity != NULL && !is_other ? identity_id(identity)->uri : NULL;
 }
@@ -241,10 +251,11 @@ static void session_record(const struct session *session, struct session_record 
 {
     const char *own = NULL;
     const char *peer = NULL;
-    if (session->peer != NULL) {
+    bool is_mutual = session_is_mutual(session);
+    if (is_mutual)
         own = session_own_identity(session);
+    if (session->peer != NULL)
         peer = peer_cert_name(session->peer);
-    }
     bool outbound = session->direction == SESSION_OUTBOUND;
     *record = (struct session_record){
         .direction = session->direction,
@@ -254,7 +265,7 @@ static void session_record(const struct session *session, struct session_record 
         .has_target = session->has_target,
         .source = session_party(session->source, outbound ? own : peer),
         .destination = session_party(session->destination, outbound ? peer : own),
-        .mutual_tls = session->peer != NULL,
+        .mutual_tls = is_mutual,
         .policy = session->policy,
         .sni = session->sni,
     };

@@ -31,6 +31,8 @@ struct tls_conn {
     struct buf output;
     enum tls_status status;
     bool close_notify_sent;
+    bool is_cert_asked; /* of a client; where it resumes, is_cert_known counts instead */
+    bool is_cert_known;
     int64_t now_ms;
     int64_t ticket_limit_ms; /* tickets that are given end by then */
     struct peer_cert *peer;
@@ -188,6 +190,23 @@ void tls_conn_keep_cert_message(struct tls_conn *conn, const uint8_t *body, size
     buf_clear(&conn->cert_message, 0);
     /* Without memory for it, only the explanation of a refusal is poorer. */
     buf_append(&conn->cert_message, body, len);
+}
+
+void tls_conn_note_cert_asked(struct tls_conn *conn)
+{
+    conn->is_cert_asked = true;
+}
+
+void tls_conn_note_cert_known(struct tls_conn *conn)
+{
+    conn->is_cert_known = true;
+}
+
+bool tls_conn_is_cert_shown(const struct tls_conn *conn)
+{
+    if (SSL_is_server(conn->ssl))
+        return true;
+    return SSL_session_reused(conn->ssl) ? conn->is_cert_known : conn->is_cert_asked;
 }
 
 int64_t tls_conn_ticket_end_ms(const struct tls_conn *conn)
@@ -489,13 +508,14 @@ struct peer_cert *tls_conn_peer(const struct tls_conn *conn)
 struct tls_conn_info tls_conn_info(const struct tls_conn *conn)
 {
     if (SSL_in_init(conn->ssl))
-        return (struct tls_conn_info){"", "", "", "", false};
+        return (struct tls_conn_info){"", "", "", "", false, false};
     return (struct tls_conn_info){
         .version = SSL_get_version(conn->ssl),
         .cipher = SSL_CIPHER_standard_name(SSL_get_current_cipher(conn->ssl)),
         .group = tls_library_group_name(conn->ssl),
         .alpn = tls_alpn_selected(&conn->context->alpn, conn->ssl),
         .is_resumed = SSL_session_reused(conn->ssl) != 0,
+        .is_own_cert_shown = tls_conn_is_cert_shown(conn),
     };
 }
 

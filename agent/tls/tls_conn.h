@@ -61,6 +61,9 @@ struct tls_conn_info {
     const char *group;
     const char *alpn; /* "": none was negotiated */
     bool is_resumed;
+    /* We have shown our certificate: a client only where the server has asked for it, on this
+     * connection or on the one that it resumes. */
+    bool is_own_cert_shown;
 };
 
 /*

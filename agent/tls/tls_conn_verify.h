@@ -22,6 +22,11 @@ bool tls_conn_expects(const struct tls_conn *conn, const char *uri, const char *
 /* Copies the body of the peer's Certificate message, until the peer is accepted or refused. */
 void tls_conn_keep_cert_message(struct tls_conn *conn, const uint8_t *body, size_t len);
 
+/* A client's server asks for our certificate; or it did so in the session that is offered to it. */
+void tls_conn_note_cert_asked(struct tls_conn *conn);
+void tls_conn_note_cert_known(struct tls_conn *conn);
+bool tls_conn_is_cert_shown(const struct tls_conn *conn);
+
 /* Until when a ticket that is given now can be used, wall clock; and a bound for it. */
 int64_t tls_conn_ticket_end_ms(const struct tls_conn *conn);
 void tls_conn_limit_tickets(struct tls_conn *conn, int64_t end_ms);

@@ -59,6 +59,13 @@ int tls_context_configure(const struct tls_context *context, SSL_CTX *ctx, enum 
     return tls_alpn_use(&context->alpn, ctx, role);
 }
 
+/* Of a client: its server has asked for a certificate. */
+static int on_cert_asked(SSL *ssl, void *unused)
+{
+    tls_conn_note_cert_asked(SSL_get_app_data(ssl));
+    return 1;
+}
+
 int tls_context_configure_verify(const struct tls_context *context, SSL_CTX *ctx, int verify_mode,
                                  bool allow_tls12)
 {
@@ -69,6 +76,7 @@ int tls_context_configure_verify(const struct tls_context *context, SSL_CTX *ctx
     SSL_CTX_set0_buffer_pool(ctx, context->pool);
     SSL_CTX_set_custom_verify(ctx, verify_mode, tls_verify_peer);
     SSL_CTX_set_msg_callback(ctx, tls_verify_on_message);
+    SSL_CTX_set_cert_cb(ctx, on_cert_asked, NULL);
     return 0;
 }
 

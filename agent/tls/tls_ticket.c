@@ -139,10 +139,15 @@ void tls_ticket_use_key(SSL_CTX *ctx)
 
 /* ------------------------------------------------------------------------------------- clients -- */
 
+struct kept {
+    SSL_SESSION *session;
+    bool is_cert_shown; /* the server knows us by it */
+};
+
 struct tls_ticket_store {
     pthread_mutex_t lock;
     size_t num;
-    SSL_SESSION *sessions[STORE_MAX]; /* oldest first */
+    struct kept sessions[STORE_MAX]; /* oldest first */
 };
 
 struct tls_ticket_store *tls_ticket_store_new(void)
@@ -158,22 +163,22 @@ void tls_ticket_store_free(struct tls_ticket_store *store)
     if (store == NULL)
         return;
     for (size_t i = 0; i < store->num; i++)
-        SSL_SESSION_free(store->sessions[i]);
+        SSL_SESSION_free(store->sessions[i].session);
     pthread_mutex_destroy(&store->lock);
     free(store);
 }
 
 /* Takes the session. */
-static void keep(struct tls_ticket_store *store, SSL_SESSION *session)
+static void keep(struct tls_ticket_store *store, SSL_SESSION *session, bool is_cert_shown)
 {
     SSL_SESSION *oldest = NULL;
     pthread_mutex_lock(&store->lock);
     if (store->num == STORE_MAX) {
-        oldest = store->sessions[0];
+        oldest = store->sessions[0].session;
         store->num--;
         memmove(store->sessions, store->sessions + 1, store->num * sizeof(*store->sessions));
     }
-    store->sessions[store->num++] = session;
+    store->sessions[store->num++] = (struct kept){session, is_cert_shown};
     pthread_mutex_unlock(&store->lock);
     SSL_SESSION_free(oldest);
 }
@@ -184,7 +189,8 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session)
     if (SSL_SESSION_get_protocol_version(session) != TLS1_3_VERSION ||
         !SSL_SESSION_is_resumable(session))
         return 0;
-    keep(tls_context_ticket_store(tls_conn_context(conn_of(ssl))), session);
+    struct tls_conn *conn = conn_of(ssl);
+    keep(tls_context_ticket_store(tls_conn_context(conn)), session, tls_conn_is_cert_shown(conn));
     return 1;
 }
 
@@ -199,13 +205,15 @@ void tls_ticket_use_store(SSL_CTX *ctx)
 
 void tls_ticket_offer(struct tls_ticket_store *store, SSL *ssl)
 {
-    SSL_SESSION *session = NULL;
+    struct kept kept = {0};
     pthread_mutex_lock(&store->lock);
     if (store->num > 0)
-        session = store->sessions[--store->num];
+        kept = store->sessions[--store->num];
     pthread_mutex_unlock(&store->lock);
-    if (session == NULL)
+    if (kept.session == NULL)
         return;
-    SSL_set_session(ssl, session);
-    SSL_SESSION_free(session);
+    if (kept.is_cert_shown)
+        tls_conn_note_cert_known(conn_of(ssl));
+    SSL_set_session(ssl, kept.session);
+    SSL_SESSION_free(kept.session);
 }

@@ -31,7 +31,7 @@ void tls_ticket_store_free(struct tls_ticket_store *store); /* NULL is ignored *
 /* Makes a client's context keep the tickets that come, in the store of each connection's context. */
 void tls_ticket_use_store(SSL_CTX *ctx);
 
-/* Offers the newest ticket, which is offered only once. */
+/* Offers the newest ticket, which is offered only once, and tells the connection whether the server knows us by it. */
 void tls_ticket_offer(struct tls_ticket_store *store, SSL *ssl);
 
 #endif

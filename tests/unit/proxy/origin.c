@@ -273,6 +273,18 @@ static void server_is(const char *id)
     identity_unref(identity);
 }
 
+/* A server of plain TLS, which knows no clients' certificates. */
+static void server_asks_nobody(const char *id)
+{
+    struct err err;
+    struct cert_built *leaf = cert_builder_leaf(world.root, id);
+    const char *key = cert_builder_key_pem(leaf), *chain = cert_builder_chain_pem(leaf);
+    world.server = SERVER_ISTIO;
+    world.server_tls = tls_context_new_server(key, strlen(key), chain, strlen(chain), &err);
+    assert_non_null(world.server_tls);
+    cert_builder_free(leaf);
+}
+
 static void dial(void)
 {
     struct sockaddr_storage to;
@@ -478,9 +490,22 @@ static void a_rule_reaches_its_server_by_spiffe_id(void **state)
     dial();
     assert_answers();
     assert_int_equal(world.num_shaken, 1);
+    assert_metric("connection_security_policy=\"mutual_tls\"");
+    assert_metric("source_principal=\"" OUR_ID "\"");
     /* The same destination wants somebody else now. */
     set_rule("cidr: 127.0.0.0/8", "alpn: [istio], spiffe-ids: [" STRANGER_ID "]", world.root);
     assert_ended_by("identity_mismatch");
+}
+
+static void who_we_are_is_not_said_of_a_connection_whose_server_did_not_ask(void **state)
+{
+    set_rule("cidr: 127.0.0.0/8", "alpn: [h2], spiffe-ids: [" SERVER_ID "]", world.root);
+    server_asks_nobody(SERVER_ID);
+    dial();
+    assert_answers();
+    assert_metric("connection_security_policy=\"unknown\"");
+    assert_metric("source_principal=\"unknown\"");
+    assert_metric("destination_principal=\"" SERVER_ID "\"");
 }
 
 static void a_rule_that_is_gone_leaves_its_connections(void **state)
@@ -510,6 +535,7 @@ int main(void)
         IN_WORLD(another_identity_at_its_address_gets_nothing),
         IN_WORLD(a_connection_ends_with_the_trust_in_its_peer),
         IN_WORLD(a_rule_reaches_its_server_by_spiffe_id),
+        IN_WORLD(who_we_are_is_not_said_of_a_connection_whose_server_did_not_ask),
         IN_WORLD(a_rule_that_is_gone_leaves_its_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -415,17 +415,16 @@ static int connect_to(int port)
     return -1;
 }
 
-static void a_server_that_demands_a_certificate_gets_ours(void **state)
+static void assert_served_by(const struct world *world, const char *options, bool is_cert_shown)
 {
-    const struct world *world = *state;
     char command[512];
     int port;
     close(listen_somewhere(&port)); /* free until just now */
     snprintf(
         command, sizeof(command),
         "exec timeout 20 openssl s_server -accept 127.0.0.1:%d -cert server.crt -key server.key "
-        "-CAfile ca.crt -Verify 1 -verify_return_error -www -naccept 2 >server.out 2>&1",
-        port);
+        "-CAfile ca.crt %s -www -naccept 2 >server.out 2>&1",
+        port, options);
     struct tls_context *context = door_origin(
         &(struct tls_origin){.cert = {.key = text(world->client_key), .chain = text(world->client)},
                              .server_name = "mtls.local",
@@ -442,12 +441,23 @@ static void a_server_that_demands_a_certificate_gets_ours(void **state)
             fail_msg("%s '%s'", tls_conn_err(conn)->message, (const char *)buf_head(&plain));
         assert_string_equal(tls_conn_peer(conn)->principal, "dns:mtls.local");
         assert_int_equal(tls_conn_info(conn).is_resumed, visits > 0);
+        assert_int_equal(tls_conn_info(conn).is_own_cert_shown, is_cert_shown);
         tls_conn_free(conn);
         buf_done(&plain);
         close(fd);
     }
     end(&program);
     tls_context_unref(context);
+}
+
+static void a_server_that_demands_a_certificate_gets_ours(void **state)
+{
+    assert_served_by(*state, "-Verify 1 -verify_return_error", true);
+}
+
+static void a_server_that_asks_for_no_certificate_gets_none_and_that_is_known(void **state)
+{
+    assert_served_by(*state, "", false);
 }
 
 int main(void)
@@ -460,6 +470,7 @@ int main(void)
         cmocka_unit_test(openssl_resumes_and_sends_no_early_data),
         cmocka_unit_test(renegotiation_ends_the_connection),
         cmocka_unit_test(a_server_that_demands_a_certificate_gets_ours),
+        cmocka_unit_test(a_server_that_asks_for_no_certificate_gets_none_and_that_is_known),
     };
     return cmocka_run_group_tests(tests, make_world, free_world);
 }
