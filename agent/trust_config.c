@@ -15,7 +15,8 @@ static int split(const char *text, char **copy, const char **parts, size_t *num,
     for (char *part = strtok_r(*copy, ", ", &rest); part != NULL;
          part = strtok_r(NULL, ", ", &rest)) {
         if (*num == TRUST_CONFIG_MAX)
-            return err_set(err, ERR_LIMIT, "more than %d parts", TRUST_CONFIG_MAX);
+            return err_set(err, ERR_LIMIT, "more than the %d that are allowed, from \"%.200s\" on",
+                           TRUST_CONFIG_MAX, part);
         parts[(*num)++] = part;
     }
     return 0;

@@ -37,7 +37,8 @@ static uint8_t *read_open(int fd, const char *path, size_t max, size_t *len, str
         return NULL;
     }
     if ((uintmax_t)status.st_size > max) {
-        err_set(err, ERR_LIMIT, "%s: more than %zu bytes", path, max);
+        err_set(err, ERR_LIMIT, "%s: %ju bytes, and at most %zu are allowed", path,
+                (uintmax_t)status.st_size, max);
         return NULL;
     }
     size_t size = (size_t)status.st_size;

@@ -46,8 +46,11 @@ bool trust_extras_is_same(const struct trust_extras *a, const struct trust_extra
 static int add(struct trust_extras *extras, struct trust_bundle *bundle, struct err *err)
 {
     if (extras->num_bundles == TRUST_EXTRAS_MAX) {
+        err_set(err, ERR_LIMIT,
+                "federated trust domain '%.200s': more than the %d that are allowed",
+                trust_bundle_trust_domain(bundle), TRUST_EXTRAS_MAX);
         trust_bundle_unref(bundle);
-        return err_set(err, ERR_LIMIT, "more than %d federated trust domains", TRUST_EXTRAS_MAX);
+        return -1;
     }
     extras->bundles[extras->num_bundles++] = bundle;
     return 0;

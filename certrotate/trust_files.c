@@ -13,6 +13,7 @@ struct file {
     struct net_watch *watch;
     bool is_changed;             /* since it was last read */
     bool is_usable;              /* when it was last read */
+    bool is_left_out;            /* there are too many lists for those of this file */
     struct trust_bundle *bundle; /* the last good content; one of both, or none yet */
     struct crl_set *crls;
 };
@@ -23,6 +24,7 @@ struct trust_files {
     void *owner;
     struct net_task task;
     bool is_started;
+    bool is_told;
     size_t num_files;
     struct file items[TRUST_FILES_MAX];
 };
@@ -96,24 +98,34 @@ static void read_changed(struct trust_files *files)
 
 /* ---------------------------------------------------------------------------------- telling -- */
 
-static int add_crls(struct trust_extras *extras, struct crl_set *crls, struct err *err)
+static int add_crls(struct trust_extras *extras, struct file *file, struct err *err)
 {
-    struct crl_set *merged = crl_set_merge(extras->crls, crls, err);
+    struct crl_set *merged = crl_set_merge(extras->crls, file->crls, err);
     if (merged == NULL)
-        return -1;
+        return err_prefix(err, "revocation lists: %s, whose %zu come after %zu of other files",
+                          file->path, crl_set_num(file->crls), crl_set_num(extras->crls));
     crl_set_unref(extras->crls);
     extras->crls = merged;
     return 0;
 }
 
-static int collect(const struct trust_files *files, struct trust_extras *extras, struct err *err)
+/*
+ * Where there are too many lists, all stays as it was; at the start, when it was nothing yet, the files whose lists do not fit are
+ * missing like those that cannot be read.
+ */
+static int collect(struct trust_files *files, struct trust_extras *extras)
 {
+    struct err err;
     *extras = (struct trust_extras){0};
     for (size_t i = 0; i < files->num_files; i++) {
-        const struct file *file = &files->items[i];
+        struct file *file = &files->items[i];
         if (file->bundle != NULL)
             extras->bundles[extras->num_bundles++] = trust_bundle_ref(file->bundle);
-        if (file->crls != NULL && add_crls(extras, file->crls, err) < 0) {
+        file->is_left_out = file->crls != NULL && add_crls(extras, file, &err) < 0;
+        if (!file->is_left_out)
+            continue;
+        files->handler.on_trouble(files->owner, &err);
+        if (files->is_told || err.kind != ERR_LIMIT) {
             trust_extras_done(extras);
             return -1;
         }
@@ -125,12 +137,10 @@ static void on_task(void *owner)
 {
     struct trust_files *files = owner;
     struct trust_extras extras;
-    struct err err;
     read_changed(files);
-    if (collect(files, &extras, &err) < 0) {
-        files->handler.on_trouble(files->owner, &err);
+    if (collect(files, &extras) < 0)
         return;
-    }
+    files->is_told = true;
     files->handler.on_extras(files->owner, &extras);
     trust_extras_done(&extras);
 }
@@ -165,7 +175,9 @@ struct trust_files *trust_files_new(struct net_loop *loop,
 static struct file *add(struct trust_files *files, const char *path, struct err *err)
 {
     if (files->num_files == TRUST_FILES_MAX) {
-        err_set(err, ERR_LIMIT, "more than %d files of trust", TRUST_FILES_MAX);
+        err_set(err, ERR_LIMIT,
+                "%s: more than the %d files of bundles and revocation lists that are allowed", path,
+                TRUST_FILES_MAX);
         return NULL;
     }
     struct file *file = &files->items[files->num_files++];
@@ -193,7 +205,9 @@ int trust_files_add_bundle(struct trust_files *files, const char *trust_domain, 
             return err_set(err, ERR_INVALID, "two files for trust domain '%.200s'", trust_domain);
     }
     if (num_bundles == TRUST_EXTRAS_MAX)
-        return err_set(err, ERR_LIMIT, "more than %d federated trust domains", TRUST_EXTRAS_MAX);
+        return err_set(err, ERR_LIMIT,
+                       "%s: more than the %d federated trust domains that are allowed", path,
+                       TRUST_EXTRAS_MAX);
     struct file *file = add(files, path, err);
     if (file == NULL)
         return -1;
@@ -214,9 +228,11 @@ void trust_files_start(struct trust_files *files)
 
 bool trust_files_has_all_crls(const struct trust_files *files)
 {
-    for (size_t i = 0; i < files->num_files; i++)
-        if (files->items[i].trust_domain == NULL && files->items[i].crls == NULL)
+    for (size_t i = 0; i < files->num_files; i++) {
+        const struct file *file = &files->items[i];
+        if (file->trust_domain == NULL && (file->crls == NULL || file->is_left_out))
             return false;
+    }
     return true;
 }
 
@@ -224,7 +240,7 @@ size_t trust_files_num_unusable(const struct trust_files *files)
 {
     size_t num = 0;
     for (size_t i = 0; i < files->num_files; i++)
-        num += !files->items[i].is_usable;
+        num += !files->items[i].is_usable || files->items[i].is_left_out;
     return num;
 }
 

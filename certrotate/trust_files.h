@@ -1,7 +1,7 @@
 /*
  * Trust that comes from files, whatever the certificates' source: bundles of federated trust domains
- * and revocation lists. Every file is watched for itself; a new content that cannot be read is told,
- * and the one before stays in force.
+ * and revocation lists. Every file is watched for itself; a new content that cannot be read, or with which there are more than
+ * CRL_SET_MAX lists in all, is told, and what was before stays in force.
  */
 #ifndef REMORA_TRUST_FILES_H
 #define REMORA_TRUST_FILES_H
@@ -47,7 +47,7 @@ int trust_files_add_crl(struct trust_files *files, const char *path, struct err 
 /* Reads all, on the loop, and calls on_extras; again whenever one has changed. Once. */
 void trust_files_start(struct trust_files *files);
 
-/* Every file of revocation lists has been read well once: nothing is missing of what is revoked. */
+/* Every file of revocation lists has been read well once, and there was room for all: nothing is missing of what is revoked. */
 bool trust_files_has_all_crls(const struct trust_files *files);
 
 /* Files that could not be used when they were last looked at. */

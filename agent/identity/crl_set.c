@@ -43,7 +43,8 @@ static int add(struct crl_set *set, struct x509_crl *crl, struct err *err)
     }
     if (set->num == CRL_SET_MAX) {
         x509_crl_unref(crl);
-        return err_set(err, ERR_LIMIT, "more than %d revocation lists", CRL_SET_MAX);
+        return err_set(err, ERR_LIMIT, "more than the %d revocation lists that are allowed in all",
+                       CRL_SET_MAX);
     }
     set->crls[set->num++] = crl;
     return 0;

@@ -169,7 +169,8 @@ struct trust_bundle *trust_bundle_merge(struct trust_bundle *newer,
         return trust_bundle_ref(newer);
     size_t num = newer->num_roots + num_missing;
     if (num > TRUST_BUNDLE_ROOTS_MAX) {
-        err_set(err, ERR_LIMIT, "trust bundle: more than %d roots, old and new together",
+        err_set(err, ERR_LIMIT,
+                "trust bundle: %zu roots, old and new together, and at most %d are allowed", num,
                 TRUST_BUNDLE_ROOTS_MAX);
         return NULL;
     }

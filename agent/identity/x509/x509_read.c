@@ -22,6 +22,12 @@ struct wanted {
     size_t max_len; /* bytes of one */
 };
 
+/* What is more than wanted is counted and not kept, so that the message can say how much there is. */
+struct found {
+    STACK_OF(CRYPTO_BUFFER) *objects;
+    size_t num;
+};
+
 static BIO *bio_open(const struct cert_bytes *pem, struct err *err)
 {
     if (pem->len > INT_MAX) {
@@ -41,17 +47,17 @@ static bool is_at_end(void)
     return ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
 }
 
-static int push(STACK_OF(CRYPTO_BUFFER) *objects, const struct wanted *wanted, const uint8_t *der,
-                size_t len, struct err *err)
+static int push(struct found *found, const struct wanted *wanted, const uint8_t *der, size_t len,
+                struct err *err)
 {
-    size_t number = sk_CRYPTO_BUFFER_num(objects) + 1;
+    size_t number = ++found->num;
     if (number > wanted->max)
-        return err_set(err, ERR_LIMIT, "more than %zu %ss", wanted->max, wanted->noun);
+        return 0;
     if (len > wanted->max_len)
-        return err_set(err, ERR_LIMIT, "%s %zu has more than %zu bytes", wanted->noun, number,
-                       wanted->max_len);
+        return err_set(err, ERR_LIMIT, "%s %zu has %zu bytes, and at most %zu are allowed",
+                       wanted->noun, number, len, wanted->max_len);
     CRYPTO_BUFFER *buffer = CRYPTO_BUFFER_new(der, len, NULL);
-    if (buffer == NULL || sk_CRYPTO_BUFFER_push(objects, buffer) == 0) {
+    if (buffer == NULL || sk_CRYPTO_BUFFER_push(found->objects, buffer) == 0) {
         CRYPTO_BUFFER_free(buffer);
         return err_set(err, ERR_NOMEM, "out of memory");
     }
@@ -59,10 +65,9 @@ static int push(STACK_OF(CRYPTO_BUFFER) *objects, const struct wanted *wanted, c
 }
 
 /* 1: one was added; 0: no more; -1: *err. */
-static int read_block(BIO *bio, const struct wanted *wanted, STACK_OF(CRYPTO_BUFFER) *objects,
-                      struct err *err)
+static int read_block(BIO *bio, const struct wanted *wanted, struct found *found, struct err *err)
 {
-    size_t number = sk_CRYPTO_BUFFER_num(objects) + 1;
+    size_t number = found->num + 1;
     char *name = NULL, *header = NULL;
     uint8_t *der = NULL;
     long len = 0;
@@ -74,7 +79,7 @@ static int read_block(BIO *bio, const struct wanted *wanted, STACK_OF(CRYPTO_BUF
     if (strcmp(name, wanted->block) != 0 && strcmp(name, wanted->old_block) != 0)
         err_set(err, ERR_INVALID, "block %zu is not a %s%s", number, wanted->noun,
                 strstr(name, "PRIVATE KEY") != NULL ? " but a private key" : "");
-    else if (push(objects, wanted, der, (size_t)len, err) == 0)
+    else if (push(found, wanted, der, (size_t)len, err) == 0)
         result = 1;
     OPENSSL_free(name);
     OPENSSL_free(header);
@@ -82,30 +87,30 @@ static int read_block(BIO *bio, const struct wanted *wanted, STACK_OF(CRYPTO_BUF
     return result;
 }
 
-static int read_pem(const struct cert_bytes *pem, const struct wanted *wanted,
-                    STACK_OF(CRYPTO_BUFFER) *objects, struct err *err)
+static int read_pem(const struct cert_bytes *pem, const struct wanted *wanted, struct found *found,
+                    struct err *err)
 {
     BIO *bio = bio_open(pem, err);
     if (bio == NULL)
         return -1;
     int more = 1;
     while (more > 0)
-        more = read_block(bio, wanted, objects, err);
+        more = read_block(bio, wanted, found, err);
     BIO_free(bio);
     ERR_clear_error();
     return more;
 }
 
-static int read_der(const struct cert_bytes *der, const struct wanted *wanted,
-                    STACK_OF(CRYPTO_BUFFER) *objects, struct err *err)
+static int read_der(const struct cert_bytes *der, const struct wanted *wanted, struct found *found,
+                    struct err *err)
 {
     CBS rest, object;
     CBS_init(&rest, der->bytes, der->len);
     while (CBS_len(&rest) > 0) {
         if (!CBS_get_asn1_element(&rest, &object, CBS_ASN1_SEQUENCE))
             return err_set(err, ERR_INVALID, "%s %zu is not valid DER", wanted->noun,
-                           sk_CRYPTO_BUFFER_num(objects) + 1);
-        if (push(objects, wanted, CBS_data(&object), CBS_len(&object), err) < 0)
+                           found->num + 1);
+        if (push(found, wanted, CBS_data(&object), CBS_len(&object), err) < 0)
             return -1;
     }
     return 0;
@@ -114,16 +119,19 @@ static int read_der(const struct cert_bytes *der, const struct wanted *wanted,
 static STACK_OF(CRYPTO_BUFFER) *read_objects(const struct cert_bytes *from,
                                              const struct wanted *wanted, struct err *err)
 {
-    STACK_OF(CRYPTO_BUFFER) *objects = sk_CRYPTO_BUFFER_new_null();
-    if (objects == NULL) {
+    struct found found = {.objects = sk_CRYPTO_BUFFER_new_null()};
+    if (found.objects == NULL) {
         err_set(err, ERR_NOMEM, "out of memory");
         return NULL;
     }
-    int result = from->encoding == CERT_DER ? read_der(from, wanted, objects, err)
-                                            : read_pem(from, wanted, objects, err);
+    int result = from->encoding == CERT_DER ? read_der(from, wanted, &found, err)
+                                            : read_pem(from, wanted, &found, err);
+    if (result == 0 && found.num > wanted->max)
+        result = err_set(err, ERR_LIMIT, "%zu %ss, and at most %zu are allowed", found.num,
+                         wanted->noun, wanted->max);
     if (result == 0)
-        return objects;
-    sk_CRYPTO_BUFFER_pop_free(objects, CRYPTO_BUFFER_free);
+        return found.objects;
+    sk_CRYPTO_BUFFER_pop_free(found.objects, CRYPTO_BUFFER_free);
     return NULL;
 }
 

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "buf.h"
 #include "cert_builder.h"
 
 struct world {
@@ -22,6 +23,7 @@ struct world {
     struct trust_extras extras; /* of the last on_extras */
     unsigned num_extras, num_troubles;
     struct err last_trouble;
+    bool stops_at_trouble;
 };
 
 static void on_extras(void *owner, const struct trust_extras *extras)
@@ -38,6 +40,8 @@ static void on_trouble(void *owner, const struct err *err)
     struct world *world = owner;
     world->num_troubles++;
     world->last_trouble = *err;
+    if (world->stops_at_trouble)
+        net_loop_stop(world->loop);
 }
 
 static void write_file(const char *path, const void *bytes, size_t len)
@@ -174,6 +178,62 @@ static void files_may_come_later(void **state)
     assert_int_equal(crl_set_num(world->extras.crls), 1);
 }
 
+/* Different ones: each begins at another second. */
+static void write_crls(const char *path, const struct cert_built *issuer, size_t num)
+{
+    struct buf text = {0};
+    for (size_t i = 0; i < num; i++) {
+        struct crl_built *crl = cert_builder_crl(
+            issuer, &(struct crl_spec){.this_update_ms = 1700000000000 + (int64_t)i * 1000});
+        assert_int_equal(buf_append(&text, crl->pem, strlen(crl->pem)), 0);
+        cert_builder_free_crl(crl);
+    }
+    write_file(path, buf_head(&text), buf_len(&text));
+    buf_done(&text);
+}
+
+static void assert_trouble(const struct world *world, const char *path, const char *text)
+{
+    assert_non_null(strstr(world->last_trouble.message, path));
+    if (strstr(world->last_trouble.message, text) == NULL)
+        fail_msg("\"%s\" is not in: %s", text, world->last_trouble.message);
+}
+
+static void too_many_lists_are_told_by_file_and_number_and_keep_nothing_from_starting(void **state)
+{
+    struct world *world = *state;
+    write_text(world->bundle, cert_builder_pem(world->root));
+    write_crls(world->crl, world->root, 60);
+    write_crls(world->other_crl, world->next_root, 5);
+    add_all(world);
+    assert_int_equal(crl_set_num(world->extras.crls), 60);
+    assert_int_equal(world->num_troubles, 1);
+    assert_trouble(world, world->other_crl,
+                   "whose 5 come after 60 of other files: more than the 64");
+    assert_false(trust_files_has_all_crls(world->files));
+    assert_int_equal(trust_files_num_unusable(world->files), 1);
+
+    write_crls(world->crl, world->root, 2);
+    net_loop_run(world->loop);
+    assert_int_equal(crl_set_num(world->extras.crls), 7);
+    assert_true(trust_files_has_all_crls(world->files));
+    assert_int_equal(trust_files_num_unusable(world->files), 0);
+
+    write_crls(world->crl, world->root, 65);
+    net_loop_run(world->loop);
+    assert_trouble(world, world->crl, "65 revocation lists, and at most 64 are allowed");
+    assert_int_equal(crl_set_num(world->extras.crls), 7);
+
+    /* What is in force is not given up for what there is no room for. */
+    unsigned num_extras = world->num_extras;
+    world->stops_at_trouble = true;
+    write_crls(world->crl, world->root, 60);
+    net_loop_run(world->loop);
+    assert_trouble(world, world->other_crl, "whose 5 come after 60 of other files");
+    assert_int_equal(world->num_extras, num_extras);
+    assert_int_equal(trust_files_num_unusable(world->files), 1);
+}
+
 static void a_trust_domain_has_one_file(void **state)
 {
     struct world *world = *state;
@@ -192,6 +252,7 @@ int main(void)
         TEST(files_are_read_and_read_again_when_they_change),
         TEST(what_cannot_be_read_is_told_and_the_content_before_counts),
         TEST(files_may_come_later),
+        TEST(too_many_lists_are_told_by_file_and_number_and_keep_nothing_from_starting),
         TEST(a_trust_domain_has_one_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
