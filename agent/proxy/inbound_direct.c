@@ -431,13 +431,21 @@ void inbound_direct_on_accept(void *owner, struct net_tcp *tcp)
 
 /* ------------------------------------------------------------------------------------ judging again -- */
 
+/* Whom no certificate names may not stay where one is required now. */
+static bool direct_has_what_port_wants(const struct session *session, const struct port_entry *port)
+{
+    return session->direct == SESSION_DIRECT_PORT &&
+           (session->peer != NULL || port->config->is_client_cert_optional);
+}
+
 bool inbound_direct_may_stay(const struct session *session)
 {
     const struct proxy *proxy = session->proxy;
+    const struct port_entry *port = port_table_find(proxy->ports, session->target_addr.port);
     bool is_untouched = session->how == INBOUND_CLEAR || session->how == INBOUND_APP_TLS;
     if (session->how == INBOUND_TUNNEL)
         return true;
-    switch (direct_takes(proxy, port_table_find(proxy->ports, session->target_addr.port))) {
+    switch (direct_takes(proxy, port)) {
     case TAKES_CLEAR:
         return is_untouched;
     case TAKES_EITHER:
@@ -445,7 +453,7 @@ bool inbound_direct_may_stay(const struct session *session)
     case TAKES_MESH:
         return session->direct == SESSION_DIRECT_ISTIO;
     case TAKES_PORT_TLS:
-        return session->direct == SESSION_DIRECT_PORT;
+        return direct_has_what_port_wants(session, port);
     case TAKES_APP_TLS:
         break;
     }

@@ -935,6 +935,11 @@ static void clear_text_waits_for_discovery_unread(void **state)
 
 /* ---------------------------------------------------------------------------------------------------- what changes -- */
 
+static bool ports_are_judged(void)
+{
+    return !world.proxy->recheck.ports_pending;
+}
+
 static void a_connection_that_its_port_takes_no_more_is_ended(void **state)
 {
     start_usual(&permissive, "mode: mtls, alpn: [istio]");
@@ -943,6 +948,21 @@ static void a_connection_that_its_port_takes_no_more_is_ended(void **state)
     set_port("mode: mtls, alpn: [istio]");
     assert_int_equal(proxy_num_sessions(world.proxy), 1);
     set_port("mode: plaintext");
+    assert_ended_by("port_changed");
+}
+
+static void nobody_may_not_stay_where_a_certificate_is_required_now(void **state)
+{
+    start_usual(&permissive, "mode: mtls, alpn: [istio], client-certificate: optional");
+    dial_tls(tls_context_new_istio);
+    run_until(tls_has_answer);
+    struct session *session = TAILQ_FIRST(&world.proxy->sessions);
+    peer_cert_unref(session->peer);
+    session->peer = NULL; /* as if it had come without a certificate */
+    set_port("mode: mtls, alpn: [istio], client-certificate: optional");
+    run_until(ports_are_judged);
+    assert_int_equal(proxy_num_sessions(world.proxy), 1);
+    set_port("mode: mtls, alpn: [istio]");
     assert_ended_by("port_changed");
 }
 
@@ -1039,6 +1059,7 @@ int main(void)
         DIRECT_TEST(what_a_session_was_decided_with_lives_as_long_as_it),
         DIRECT_TEST(clear_text_waits_for_discovery_unread),
         DIRECT_TEST(a_connection_that_its_port_takes_no_more_is_ended),
+        DIRECT_TEST(nobody_may_not_stay_where_a_certificate_is_required_now),
         DIRECT_TEST(clear_text_that_may_not_enter_any_more_is_ended),
         DIRECT_TEST(who_is_vouched_for_by_another_path_stays),
         DIRECT_TEST(what_is_undecided_ends_with_the_proxy),
