@@ -110,6 +110,19 @@ static int check_path(const struct x509_pki_check *check, STACK_OF(X509) *certs,
 
 /* --------------------------------------------------------------------------------------- names -- */
 
+/* What has ended or was revoked speaks for nobody, by whatever other path the certificate was found good. */
+static int check_other_path(const struct x509_pki_check *check, const STACK_OF(X509) *path,
+                            enum reason *reason, struct err *err)
+{
+    const struct trust *trust = check->trust;
+    int64_t not_before_ms, not_after_ms;
+    if (x509_path_check_strength(path, err) < 0)
+        return refuse(reason, REASON_CERT_WEAK);
+    if (x509_path_check_time(path, check->now_ms, &not_before_ms, &not_after_ms, reason, err) < 0)
+        return -1;
+    return crl_set_check_path(trust->crls, path, trust->crl_strict, check->now_ms, reason, err);
+}
+
 /*
  * A CA that is trusted at one port must not be able to name workloads of the mesh: for a trust
  * domain that has a bundle, nobody else speaks.
@@ -122,8 +135,9 @@ static int check_trust_domain(const struct x509_pki_check *check, STACK_OF(X509)
         return 0;
     STACK_OF(X509) *path = x509_path_find(certs, bundle, check->now_ms, err);
     if (path != NULL) {
+        int result = check_other_path(check, path, reason, err);
         sk_X509_pop_free(path, X509_free);
-        return 0;
+        return result;
     }
     if (err->kind == ERR_NOMEM)
         return refuse(reason, REASON_NO_MEMORY);

@@ -375,6 +375,31 @@ static void a_trust_domain_of_ours_is_spoken_for_by_its_own_bundle(void **state)
     cert_builder_free(leaf);
 }
 
+/* The port's CA is the renewed root; the mesh's bundle knows only the one that has ended. */
+static void a_bundle_whose_root_has_ended_speaks_for_nobody(void **state)
+{
+    const struct world *world = *state;
+    struct cert_built *old =
+        cert_builder_make(NULL, &(struct cert_spec){.common_name = "renewed",
+                                                    .is_ca = true,
+                                                    .not_before_ms = world->now_ms - 3 * HOUR_MS,
+                                                    .not_after_ms = world->now_ms - HOUR_MS});
+    struct cert_built *new =
+        cert_builder_renew(old, &(struct cert_spec){.common_name = "renewed", .is_ca = true});
+    struct cert_built *leaf = cert_builder_leaf(new, "spiffe://td/ns/a/sa/b");
+    struct world ended = *world;
+    ended.mesh = bundle_of("td", old);
+    struct pki pki = clients(world);
+    pki.roots = bundle_of(NULL, new);
+    struct cert_built *chain[] = {leaf, NULL};
+    expect_refusal(&ended, &pki, chain, REASON_CERT_EXPIRED, "the root '/CN=renewed' expired");
+    trust_bundle_unref(pki.roots);
+    trust_bundle_unref(ended.mesh);
+    cert_builder_free(leaf);
+    cert_builder_free(new);
+    cert_builder_free(old);
+}
+
 /* ------------------------------------------------------------------------------------ servers -- */
 
 static void a_server_is_known_by_the_name_that_was_asked_for(void **state)
@@ -389,6 +414,11 @@ static void a_server_is_known_by_the_name_that_was_asked_for(void **state)
         {{.dns = {"*.b.org"}}, "a.b.org", "dns:a.b.org"},
         {{.dns = {"*.b.org"}}, "a.a.b.org", NULL},
         {{.dns = {"*.org"}}, "b.org", NULL}, /* a whole top-level domain */
+        {{.dns = {"f*.b.org"}}, "foo.b.org", NULL},
+        {{.dns = {"a.*.org"}}, "a.b.org", NULL},
+        {{.dns = {"*"}}, "org", NULL},
+        {{.dns = {"A.B"}}, "a.b", "dns:a.b"},
+        {{.dns = {"a.b.."}}, "a.b", NULL},
         {{.dns = {"x.org"}, .common_name = "a.b"}, "a.b", NULL},
         {{.common_name = "a.b"}, "a.b", NULL},
         {{.dns_with_nul = "a.b0.evil.org"}, "a.b", NULL},
@@ -556,6 +586,7 @@ int main(void)
         cmocka_unit_test(a_path_length_is_kept),
         cmocka_unit_test(a_leaf_is_no_issuer),
         cmocka_unit_test(a_trust_domain_of_ours_is_spoken_for_by_its_own_bundle),
+        cmocka_unit_test(a_bundle_whose_root_has_ended_speaks_for_nobody),
         cmocka_unit_test(a_server_is_known_by_the_name_that_was_asked_for),
         cmocka_unit_test(a_server_that_is_another_one_is_named),
         cmocka_unit_test(a_clients_certificate_is_not_a_servers),
