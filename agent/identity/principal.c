@@ -140,7 +140,7 @@ static uint32_t next_character(const uint8_t *text, size_t len, size_t *at)
 }
 
 /*
- * What is not seen or changes how its neighbours are seen, and what could be taken for the end of a
+ * What is not seen, looks like a space, or changes how its neighbours are seen, and what could be taken for the end of a
  * SPIFFE ID by a policy's pattern ("*" + "/sa/admin").
  */
 static bool is_forbidden(uint32_t character)
@@ -148,9 +148,11 @@ static bool is_forbidden(uint32_t character)
     static const struct {
         uint32_t first, last;
     } RANGES[] = {
-        {0, 0x1f},        {'/', '/'},       {0x7f, 0x9f},     {0xad, 0xad},        {0x61c, 0x61c},
-        {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff},    {0xfff0, 0xffff},
-        {0xd800, 0xf8ff}, {0xfe00, 0xfe0f}, {0x180b, 0x180f}, {0xe0000, 0x10ffff},
+        {0, 0x1f},        {'/', '/'},          {0x7f, 0xa0},     {0xad, 0xad},     {0x34f, 0x34f},
+        {0x61c, 0x61c},   {0x115f, 0x1160},    {0x1680, 0x1680}, {0x17b4, 0x17b5}, {0x180b, 0x180f},
+        {0x2000, 0x200f}, {0x2028, 0x202f},    {0x205f, 0x206f}, {0x2800, 0x2800}, {0x3000, 0x3000},
+        {0x3164, 0x3164}, {0xd800, 0xf8ff},    {0xfe00, 0xfe0f}, {0xfeff, 0xfeff}, {0xffa0, 0xffa0},
+        {0xfff0, 0xffff}, {0xe0000, 0x10ffff},
     };
     for (size_t i = 0; i < sizeof(RANGES) / sizeof(RANGES[0]); i++)
         if (character >= RANGES[i].first && character <= RANGES[i].last)

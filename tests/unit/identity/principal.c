@@ -98,6 +98,14 @@ static const struct principal_case CASES[] = {
           "ent"),
      NULL}, /* zero width */
     {PRINCIPAL_CN,
+     TEXT("cli\xc2\xa0"
+          "ent"),
+     NULL}, /* a space that is none */
+    {PRINCIPAL_CN,
+     TEXT("cli\xe3\x85\xa4"
+          "ent"),
+     NULL}, /* a filler of Hangul */
+    {PRINCIPAL_CN,
      TEXT("cli\xff"
           "ent"),
      NULL},
