@@ -130,7 +130,7 @@ static int on_choose(SSL *ssl, void *owner)
     if (SSL_version(ssl) < TLS1_3_VERSION || tls_conn_now_ms(conn) > context->not_after_ms)
         SSL_set_options(ssl, SSL_OP_NO_TICKET);
     SSL_CTX *ctx = choose(context, SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
-    return SSL_set_SSL_CTX(ssl, ctx) == NULL ? -1 : 1;
+    return SSL_set_SSL_CTX(ssl, ctx) == NULL ? 0 : 1; /* less than 0 would mean to wait */
 }
 
 /* -------------------------------------------------------------------------------------- the port -- */
