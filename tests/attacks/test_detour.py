@@ -314,6 +314,33 @@ class Claims(Case):
         self.assertEqual(self.say_by_tls(world.server.pod.ipv4, OTHER_DOOR_PORT, attacker, claim), DENIED)
         self.assertIn(CLIENT_ID.encode(), heads[-1])
 
+    @attack.attack("a `forwarded` header of somebody who is let in, that says he comes from elsewhere",
+                   "a server that believes it takes him for somebody else",
+                   "the PROXY header that the application gets says where he comes from", ())
+    def test_forwarded_to_a_port_with_proxy_headers(self):
+        world = self.world
+        claimed = "198.18.0.250"
+        sources = []
+
+        def believes(connection):
+            if f"forwarded: for={claimed}".encode() in connection.recv(actors.CHUNK):
+                connection.sendall(SECRET)
+
+        def is_told(connection):
+            head = actors.read_exactly(connection, PROXY_V2_HEAD)
+            body = actors.read_exactly(connection, int.from_bytes(head[-2:], "big"))
+            sources.append(socket.inet_ntoa(body[:4]))
+            attack.keep_secret(connection)
+
+        self.serve(world.bare, behave=believes)
+        with world.outsider.connect(world.bare.ipv4, APP_PORT) as connection:
+            connection.sendall(f"GET /balance HTTP/1.1\r\nforwarded: for={claimed}\r\n\r\n".encode())
+            self.assert_taken(connection.recv(1024))
+        self.serve(world.server.pod, OTHER_DOOR_PORT, is_told)
+        attacker = attack.client_context(world.credentials(), world.root.root_file)
+        told = self.take_tunnel(world.outsider, world.server.pod.ipv4, attacker, OTHER_DOOR_PORT, (("forwarded", f"for={claimed}"),))
+        self.assertEqual((told, sources), (SECRET, [world.outsider.ipv4]))
+
     def say_by_tls(self, address, port, context, data):
         with self.world.outsider.connect(address, port) as connection, context.wrap_socket(connection) as tls:
             tls.sendall(data)

@@ -27,7 +27,7 @@ def doors(world):
     global PRIVATE
     PRIVATE = world.other_authority("private")
     return ({"port": DOOR_PORT, "mode": "mtls"},
-            {"port": OTHER_DOOR_PORT, "mode": "mtls", "client-ca": PRIVATE.root_file, "principal-from": ["dns", "email", "cn"]})
+            {"port": OTHER_DOOR_PORT, "mode": "mtls", "client-ca": PRIVATE.root_file, "principal-from": ["uri", "dns", "email", "cn"]})
 
 
 def setUpModule():
@@ -248,8 +248,8 @@ def in_dns(*names):
     return {"names": [f"DNS:{name}" for name in names], "subject": "/O=test"}
 
 
-def in_common_name(text):
-    return {"names": [], "subject": "/CN=" + text.replace("/", "\\/")}
+def in_common_name(*texts):
+    return {"names": [], "subject": "".join("/CN=" + text.replace("/", "\\/") for text in texts)}
 
 
 # What is in a certificate of the CA that the door trusts, what replaces a placeholder in it, how the victim compares, the reason.
@@ -267,6 +267,21 @@ DOOR_NAMES = (
      "cert_bad_principal"),
     ("an invisible letter in the common name", in_common_name("teller_.example"), (b"teller_.", "teller\u200b.".encode()),
      "does not see it", lambda name: name.replace("\u200b", ""), common_name, "cert_bad_principal"),
+    ("a NUL in an e-mail address", {"names": [f"email:jo@{WANTED}_.evil"], "subject": "/O=test"}, (b"example_.", b"example\0."),
+     "compares C strings", lambda name: name.split("\0")[0].partition("@")[2], any_name, "cert_bad_principal"),
+    ("an overlong DNS name that begins with the expected one", in_dns(f"{WANTED}.{'a' * 300}"), None,
+     "compares what fits into its buffer", lambda name: name[:len(WANTED)], any_name, "cert_bad_principal"),
+    ("two common names, of which one is expected", in_common_name("mallory", WANTED), None, "takes any of them", str, common_name,
+     "cert_bad_principal"),
+    ("letters that only look the same in the common name (IDN)", in_common_name("_eller.example"),
+     (b"_eller.", "\uff54eller.".encode()), "maps them as IDNA does", lambda name: unicodedata.normalize("NFKC", name), common_name,
+     "not_allowed"),
+    ("the expected DNS name in the common name", in_common_name(WANTED), None, "does not look at the kind of a name", str, common_name,
+     "not_allowed"),
+    ("the expected DNS name as an e-mail address's", {"names": [f"email:jo@{WANTED}"], "subject": "/O=test"}, None,
+     "looks at the domain only", lambda name: name.partition("@")[2], any_name, "not_allowed"),
+    ("a workload's identity, by the port's CA", {"names": [URI], "subject": "/O=test"}, None, "lets each CA name everybody",
+     lambda name: WANTED if name == CLIENT_ID else "", any_name, "cert_wrong_trust_domain"),
     ("a workload's identity in the common name", in_common_name(CLIENT_ID.removeprefix("spiffe://")), None,
      "knows one kind of names only", lambda name: WANTED if f"spiffe://{name}" == CLIENT_ID else "", common_name,
      "cert_bad_principal"),
