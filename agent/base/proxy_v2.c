@@ -75,6 +75,14 @@ static uint8_t *put_text(uint8_t *at, uint8_t type, const char *text, size_t max
     return put_bytes(put_u16(at, len), text, len);
 }
 
+static uint8_t client_flags(const struct proxy_v2_tls *tls)
+{
+    if (!tls->has_client_cert)
+        return CLIENT_SSL;
+    return tls->is_resumed ? CLIENT_SSL | CLIENT_CERT_SESS
+                           : CLIENT_SSL | CLIENT_CERT_CONN | CLIENT_CERT_SESS;
+}
+
 static uint8_t *put_tls(uint8_t *at, const struct proxy_v2_tls *tls)
 {
     /* Zero says that there was a certificate and that it was verified (proxy-protocol.txt, 2.2.6). */
@@ -83,7 +91,7 @@ static uint8_t *put_tls(uint8_t *at, const struct proxy_v2_tls *tls)
     uint8_t *len_at = at;
     uint8_t *body = at + 2;
     at = body;
-    *at++ = tls->has_client_cert ? CLIENT_SSL | CLIENT_CERT_CONN | CLIENT_CERT_SESS : CLIENT_SSL;
+    *at++ = client_flags(tls);
     at = put_bytes(at, verify, sizeof(verify));
     at = put_text(at, SSL_VERSION, tls->version, PROXY_V2_TEXT_MAX);
     at = put_text(at, SSL_CN, tls->common_name, PROXY_V2_TEXT_MAX);

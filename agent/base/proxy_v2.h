@@ -27,6 +27,7 @@ enum {
 /* Of the source's connection (PP2_TYPE_SSL). Texts that are NULL, "" or too long are left out. */
 struct proxy_v2_tls {
     bool has_client_cert;    /* and it was verified */
+    bool is_resumed;         /* the certificate was shown on an earlier connection of the session */
     const char *version;     /* "TLSv1.3" */
     const char *cipher;      /* "TLS_AES_128_GCM_SHA256" */
     const char *alpn;        /* "h2" */

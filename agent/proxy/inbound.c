@@ -158,6 +158,7 @@ static void inbound_write_proxy_header(const struct session *session)
         tls.version = info.version;
         tls.cipher = info.cipher;
         tls.alpn = info.alpn;
+        tls.is_resumed = info.is_resumed;
     }
     /* An application tunnel's header says what Istio's says, and no more. */
     bool is_tls = !session->is_proxied && (peer != NULL || session->how == INBOUND_TLS);

@@ -67,7 +67,9 @@ static const uint8_t *expect_tls(const uint8_t *at, const struct proxy_v2_tls *t
     at = expect_text(at, PROXY_V2_TLV_ALPN, tls->alpn, PROXY_V2_TEXT_MAX);
     assert(at[0] == PROXY_V2_TLV_SSL);
     const uint8_t *end = at + 3 + (size_t)(at[1] << 8 | at[2]);
-    assert(at[3] == (tls->has_client_cert ? 7 : 1) && at[7] == (tls->has_client_cert ? 0 : 1));
+    int flags = tls->is_resumed ? 5 : 7;
+    assert(at[3] == (tls->has_client_cert ? flags : 1) && at[7] == (tls->has_client_cert ? 0 : 1));
+    (void)flags;
     at = expect_text(at + 8, 0x21, tls->version, PROXY_V2_TEXT_MAX);
     at = expect_text(at, 0x22, tls->common_name, PROXY_V2_TEXT_MAX);
     at = expect_text(at, 0x23, tls->cipher, PROXY_V2_TEXT_MAX);
@@ -104,6 +106,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
     for (size_t i = 0; i < 5; i++)
         texts[i] = take_text(&bytes, &len);
     struct proxy_v2_tls tls = {.has_client_cert = (flags & 2) != 0,
+                               .is_resumed = (flags & 4) != 0,
                                .version = texts[0],
                                .cipher = texts[1],
                                .alpn = texts[2],

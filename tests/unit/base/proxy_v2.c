@@ -136,6 +136,16 @@ static void what_is_known_of_tls_is_written_after_the_addresses(void **state)
                          "2200026a6f"
                          "230003414553"
                          "d00005636e3a6a6f");
+    /* A certificate that was shown before, to the same session. */
+    tls = (struct proxy_v2_tls){.has_client_cert = true, .is_resumed = true};
+    header = (struct proxy_v2){.tls = &tls};
+    assert_hex(out, proxy_v2_write(&header, out),
+               SIGNATURE "21"
+                         "00"
+                         "0008"
+                         "200005"
+                         "05"
+                         "00000000");
     /* TLS without a client certificate. */
     tls = (struct proxy_v2_tls){0};
     header = (struct proxy_v2){.tls = &tls};
