@@ -66,7 +66,7 @@ static void on_table(void *owner, const struct token_table *table)
 {
     struct controlplane *controlplane = owner;
     controlplane->service.tokens = table;
-    controlplane->discovery.tokens = table;
+    discovery_service_set_tokens(&controlplane->discovery, table);
     LOG_INFO("controlplane", "tokens read again", LOG_S("file", controlplane->config->tokens_file),
              LOG_U("tokens", token_table_num_tokens(table)));
 }

@@ -22,7 +22,8 @@ struct discovery_stream {
     struct grpc_server_call *call;
     struct addr peer;
     struct spiffe_id id;
-    bool has_node; /* it has said who it is, and may be that */
+    uint8_t token[TOKEN_TABLE_DIGEST]; /* that it was opened with */
+    bool has_node;                     /* it has said who it is, and may be that */
     struct discovery_client *client;
     uint64_t opened_ms;
     uint64_t num_responses;
@@ -92,7 +93,8 @@ static void free_stream(struct discovery_stream *stream)
 
 /* The table of tokens may be exchanged while the stream lives: the identity is copied. */
 static struct discovery_stream *new_stream(struct discovery_service *service,
-                                           struct grpc_server_call *call, const struct addr *peer,
+                                           struct grpc_server_call *call,
+                                           const struct grpc_server_request *request,
                                            const struct spiffe_id *id, struct err *err)
 {
     struct discovery_stream *stream = calloc(1, sizeof(*stream));
@@ -103,7 +105,8 @@ static struct discovery_stream *new_stream(struct discovery_service *service,
         goto fail;
     stream->service = service;
     stream->call = call;
-    stream->peer = *peer;
+    stream->peer = *request->peer;
+    token_table_digest(request->token, strlen(request->token), stream->token);
     stream->opened_ms = clock_mono_ms();
     LIST_INSERT_HEAD(&service->streams, stream, entry);
     service->num_streams++;
@@ -127,7 +130,7 @@ static enum grpc_status stream_on_open(void *owner, struct grpc_server_call *cal
     if (id == NULL) {
         err_set(err, ERR_DENIED, request->token == NULL ? "no bearer token" : "unknown token");
     } else {
-        *call_owner = new_stream(service, call, request->peer, id, err);
+        *call_owner = new_stream(service, call, request, id, err);
         status = *call_owner == NULL ? GRPC_STATUS_RESOURCE_EXHAUSTED : GRPC_STATUS_OK;
     }
     if (status != GRPC_STATUS_OK)
@@ -228,6 +231,29 @@ void discovery_service_set_table(struct discovery_service *service, struct disco
         discovery_client_set_table(stream->client, table);
         if (pump(stream, &err) < 0)
             grpc_server_call_finish(stream->call, GRPC_STATUS_RESOURCE_EXHAUSTED, err.message);
+        stream = next;
+    }
+}
+
+static bool may_stay(const struct discovery_stream *stream)
+{
+    const struct spiffe_id *id = token_table_find_digest(stream->service->tokens, stream->token);
+    return id != NULL && strcmp(id->uri, stream->id.uri) == 0;
+}
+
+void discovery_service_set_tokens(struct discovery_service *service,
+                                  const struct token_table *tokens)
+{
+    struct discovery_stream *stream = LIST_FIRST(&service->streams);
+    service->tokens = tokens;
+    while (stream != NULL) {
+        struct discovery_stream *next = LIST_NEXT(stream, entry);
+        if (!may_stay(stream)) {
+            struct err err;
+            err_set(&err, ERR_DENIED, "its token is not known any more");
+            log_refusal(service, &stream->peer, &stream->id, GRPC_STATUS_UNAUTHENTICATED, &err);
+            grpc_server_call_finish(stream->call, GRPC_STATUS_UNAUTHENTICATED, err.message);
+        }
         stream = next;
     }
 }

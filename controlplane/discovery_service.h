@@ -17,7 +17,7 @@ struct discovery_stream;
 
 struct discovery_service {
     struct discovery_table *table;    /* counted here */
-    const struct token_table *tokens; /* lent; whoever owns the service may exchange it */
+    const struct token_table *tokens; /* lent */
     struct rate_limit refusals;       /* of log lines; anybody can cause a refusal */
     struct rate_limit nacks;          /* as well */
     LIST_HEAD(, discovery_stream) streams;
@@ -33,6 +33,13 @@ void discovery_service_init(struct discovery_service *service, struct discovery_
 
 /* Tells every client what is different. Takes a reference to `table`. */
 void discovery_service_set_table(struct discovery_service *service, struct discovery_table *table);
+
+/*
+ * Lent until the next ones. Streams whose token does not stand for the same identity any more are ended with UNAUTHENTICATED: a
+ * token that is taken away is of no use from then on, and a client whose token was renewed comes back with the new one.
+ */
+void discovery_service_set_tokens(struct discovery_service *service,
+                                  const struct token_table *tokens);
 
 /* The server, and with it every stream, is gone already. A zeroed service is ignored. */
 void discovery_service_done(struct discovery_service *service);

@@ -14,7 +14,7 @@
 #include "yaml_reader.h"
 
 struct entry {
-    uint8_t digest[SHA256_DIGEST_LENGTH];
+    uint8_t digest[TOKEN_TABLE_DIGEST];
     struct spiffe_id id;
     char *file; /* NULL: the token stood in the table itself */
 };
@@ -23,6 +23,8 @@ struct token_table {
     struct entry *entries;
     size_t num_entries;
 };
+
+_Static_assert(SHA256_DIGEST_LENGTH == TOKEN_TABLE_DIGEST, "the header does not know SHA-256");
 
 struct loading {
     struct yaml_reader reader;
@@ -61,7 +63,7 @@ static void take_token(struct loading *loading, const struct yaml_node *node, co
                          "the token must be 1 to %d visible ASCII characters",
                          TOKEN_TABLE_TOKEN_MAX);
     else
-        SHA256((const uint8_t *)token, len, entry->digest);
+        token_table_digest(token, len, entry->digest);
 }
 
 /* A path beside the table's own file. */
@@ -215,17 +217,28 @@ void token_table_free(struct token_table *table)
 
 /* ---------------------------------------------------------------------------------- looking -- */
 
-const struct spiffe_id *token_table_find(const struct token_table *table, const char *token,
-                                         size_t token_len)
+void token_table_digest(const char *token, size_t token_len, uint8_t out[TOKEN_TABLE_DIGEST])
 {
-    uint8_t digest[SHA256_DIGEST_LENGTH];
+    SHA256((const uint8_t *)token, token_len, out);
+}
+
+const struct spiffe_id *token_table_find_digest(const struct token_table *table,
+                                                const uint8_t digest[TOKEN_TABLE_DIGEST])
+{
     const struct spiffe_id *found = NULL;
-    SHA256((const uint8_t *)token, token_len, digest);
     for (size_t i = 0; i < table->num_entries; i++) {
-        if (CRYPTO_memcmp(digest, table->entries[i].digest, sizeof(digest)) == 0)
+        if (CRYPTO_memcmp(digest, table->entries[i].digest, TOKEN_TABLE_DIGEST) == 0)
             found = &table->entries[i].id;
     }
     return found;
+}
+
+const struct spiffe_id *token_table_find(const struct token_table *table, const char *token,
+                                         size_t token_len)
+{
+    uint8_t digest[TOKEN_TABLE_DIGEST];
+    token_table_digest(token, token_len, digest);
+    return token_table_find_digest(table, digest);
 }
 
 size_t token_table_num_tokens(const struct token_table *table)

@@ -12,6 +12,7 @@
 #define REMORA_TOKEN_TABLE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "err.h"
 #include "spiffe_id.h"
@@ -19,6 +20,7 @@
 enum {
     TOKEN_TABLE_MAX = 10000,      /* tokens; finding one looks at all of them */
     TOKEN_TABLE_TOKEN_MAX = 8192, /* bytes of one; Kubernetes' have about a thousand */
+    TOKEN_TABLE_DIGEST = 32,      /* SHA-256 */
 };
 
 struct token_table;
@@ -40,6 +42,11 @@ void token_table_free(struct token_table *table);
  */
 const struct spiffe_id *token_table_find(const struct token_table *table, const char *token,
                                          size_t token_len);
+
+/* The same by the token's digest, for who keeps no token to ask again by. */
+void token_table_digest(const char *token, size_t token_len, uint8_t out[TOKEN_TABLE_DIGEST]);
+const struct spiffe_id *token_table_find_digest(const struct token_table *table,
+                                                const uint8_t digest[TOKEN_TABLE_DIGEST]);
 
 size_t token_table_num_tokens(const struct token_table *table);
 

@@ -157,6 +157,25 @@ class Case(unittest.TestCase):
         self.mesh.write_local_file()
         self.eventually(False, port)
 
+    def test_a_token_that_is_taken_away_ends_its_stream_and_no_other(self):
+        self.start()
+        server = self.serve()
+        self.assertTrue(self.works(server.port))
+        start = len(self.mesh.control.log())
+        with open(self.mesh.tokens_file, encoding="utf-8") as file:
+            tokens = json.load(file)["tokens"]
+        self.addCleanup(self.mesh.write_tokens)
+        replace_file(self.mesh.tokens_file, json.dumps({"tokens": [
+            entry for entry in tokens if entry["serviceAccount"] != self.client.service_account]}), mode=0o600)
+        self.mesh.control.wait_log('"stream refused".*sa/client" status="UNAUTHENTICATED" error="its token is not known any more"',
+                                   since=start)
+        wait_until(lambda: self.client.metric("remora_xds_connected") == 0, "the end of the stream")
+        # What was known goes on, for those that were cut as for the others.
+        self.assertTrue(self.works(server.port))
+        self.assertEqual(self.server.metric("remora_xds_connected"), 1)
+        self.mesh.write_tokens()
+        wait_until(lambda: self.client.metric("remora_xds_connected") == 1, "a stream with the token that is back", timeout_s=60)
+
     def test_a_file_with_a_mistake_changes_nothing(self):
         self.start()
         port = self.serve().port
