@@ -187,9 +187,10 @@ static void direct_start_handshake(struct session *session, enum session_direct 
 
 /* ------------------------------------------------------------------------------ what the client said -- */
 
+/* By what is in force now: a client whose connection is older than our certificate may have been silent until now. */
 static void direct_start_istio(struct session *session)
 {
-    direct_start_handshake(session, SESSION_DIRECT_ISTIO, port_table_istio(session->ports));
+    direct_start_handshake(session, SESSION_DIRECT_ISTIO, port_table_istio(session->proxy->ports));
 }
 
 static void direct_on_verdict_either(struct session *session, enum sniff_verdict verdict,
