@@ -21,6 +21,7 @@
 struct judge {
     struct trust_bundle *bundle;    /* of the mesh; NULL: not given, as for the others */
     struct trust_bundle *client_ca; /* of an application's own door */
+    struct trust_bundle *server_ca; /* of a destination */
     struct crl_set *crls;
 };
 
@@ -36,6 +37,7 @@ static void judge_done(struct judge *judge)
 {
     trust_bundle_unref(judge->bundle);
     trust_bundle_unref(judge->client_ca);
+    trust_bundle_unref(judge->server_ca);
     crl_set_unref(judge->crls);
 }
 
@@ -112,15 +114,15 @@ static int say_good(const struct peer_cert *peer, int64_t now_ms, struct buf *ou
                       inspect_text_duration(peer->not_after_ms - now_ms, how_long));
 }
 
-static int say_good_caller(const struct peer_cert *peer, int64_t now_ms, struct buf *out)
+static int say_good_outside(const struct pki *pki, const struct peer_cert *peer, int64_t now_ms,
+                            struct buf *out)
 {
     char until[CLOCK_TEXT_MAX], how_long[INSPECT_TEXT_DURATION_MAX];
-    return buf_printf(
-        out,
-        "verdict: good: an mtls port with this client-ca takes the caller for %s until "
-        "%s, %s from now\n",
-        peer->principal, clock_format(peer->not_after_ms, until),
-        inspect_text_duration(peer->not_after_ms - now_ms, how_long));
+    return buf_printf(out, "verdict: good: %s for %s until %s, %s from now\n",
+                      pki->peer == PKI_CLIENT ? "an mtls port with this client-ca takes the caller"
+                                              : "destinations with this ca take the server",
+                      peer->principal, clock_format(peer->not_after_ms, until),
+                      inspect_text_duration(peer->not_after_ms - now_ms, how_long));
 }
 
 static int say_refused(enum reason reason, const struct err *why, struct buf *out)
@@ -178,31 +180,56 @@ static const char *trust_domain_of(const struct inspect_config *config,
                                                                                      : "none";
 }
 
-static enum inspect_exit verify_caller(const struct inspect_config *config,
-                                       const struct inspect_chain *chain, const struct judge *judge,
-                                       int64_t now_ms, struct buf *out, struct err *err)
+/* As an application's own door judges its callers, and a destination's entry its server. */
+static enum inspect_exit verify_outside(const struct pki *pki, const struct inspect_chain *chain,
+                                        const struct judge *judge, int64_t now_ms, struct buf *out,
+                                        struct err *err)
 {
     struct trust_bundle *const mesh[] = {judge->bundle};
     const struct trust trust = {
         .bundles = mesh, .num_bundles = judge->bundle == NULL ? 0 : 1, .crls = judge->crls};
-    struct pki pki = {
-        .peer = PKI_CLIENT, .roots = judge->client_ca, .max_intermediates = config->verify_depth};
-    inspect_config_principals(config->principal_from, &pki);
     enum reason reason;
     struct err why;
     struct peer_cert *peer =
         peer_cert_verify(&(struct peer_cert_check){.chain = chain->certs,
                                                    .num_certs = chain->num_certs,
                                                    .trust = &trust,
-                                                   .pki = &pki,
+                                                   .pki = pki,
                                                    .now_ms = now_ms},
                          &reason, &why);
     bool is_good = peer != NULL;
-    int result = is_good ? say_good_caller(peer, now_ms, out) : say_refused(reason, &why, out);
+    int result =
+        is_good ? say_good_outside(pki, peer, now_ms, out) : say_refused(reason, &why, out);
     peer_cert_unref(peer);
     if (result < 0)
         return out_of_memory(err);
     return is_good ? INSPECT_GOOD : INSPECT_REFUSED;
+}
+
+static enum inspect_exit verify_caller(const struct inspect_config *config,
+                                       const struct inspect_chain *chain, const struct judge *judge,
+                                       int64_t now_ms, struct buf *out, struct err *err)
+{
+    struct pki pki = {
+        .peer = PKI_CLIENT, .roots = judge->client_ca, .max_intermediates = config->verify_depth};
+    inspect_config_principals(config->principal_from, &pki);
+    return verify_outside(&pki, chain, judge, now_ms, out, err);
+}
+
+static enum inspect_exit verify_server(const struct inspect_config *config,
+                                       const struct inspect_chain *chain, const struct judge *judge,
+                                       int64_t now_ms, struct buf *out, struct err *err)
+{
+    char name[PRINCIPAL_DNS_MAX + 1];
+    size_t len = 0;
+    for (const char *at = config->server_name; *at != '\0' && len < PRINCIPAL_DNS_MAX; at++)
+        name[len++] = *at >= 'A' && *at <= 'Z' ? (char)(*at - 'A' + 'a') : *at;
+    name[len] = '\0';
+    const struct pki pki = {.peer = PKI_SERVER,
+                            .roots = judge->server_ca,
+                            .max_intermediates = config->verify_depth,
+                            .server_name = name};
+    return verify_outside(&pki, chain, judge, now_ms, out, err);
 }
 
 static int read_judge(struct judge *judge, const struct inspect_config *config,
@@ -216,6 +243,9 @@ static int read_judge(struct judge *judge, const struct inspect_config *config,
     if (config->client_ca_file[0] != '\0' &&
         read_bundle(&judge->client_ca, config->client_ca_file, NULL, err) < 0)
         return -1;
+    if (config->server_ca_file[0] != '\0' &&
+        read_bundle(&judge->server_ca, config->server_ca_file, NULL, err) < 0)
+        return -1;
     return read_crls(judge, config->crl_file, err);
 }
 
@@ -223,14 +253,17 @@ static enum inspect_exit judge_chain(const struct inspect_config *config,
                                      const struct inspect_chain *chain, int64_t now_ms,
                                      struct buf *out, struct err *err)
 {
-    static const char NONE[] = "verdict: none; --trust-bundle or --client-ca gives the roots to "
-                               "judge by\n";
+    static const char NONE[] =
+        "verdict: none; --trust-bundle, --client-ca or --server-ca gives the "
+        "roots to judge by\n";
     struct judge judge = {0};
     enum inspect_exit exit;
     if (read_judge(&judge, config, chain, err) < 0)
         exit = INSPECT_NOT_READ;
     else if (judge.client_ca != NULL)
         exit = verify_caller(config, chain, &judge, now_ms, out, err);
+    else if (judge.server_ca != NULL)
+        exit = verify_server(config, chain, &judge, now_ms, out, err);
     else if (judge.bundle != NULL)
         exit = verify(config, chain, &judge, now_ms, out, err);
     else

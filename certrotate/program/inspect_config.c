@@ -17,7 +17,7 @@ enum { SECOND = 1000, MINUTE = 60 * SECOND };
 
 #define WHAT   "What to look at"
 #define VERIFY "How to verify"
-#define DOOR   "An application's own door"
+#define DOOR   "Outside of the mesh: an application's own door, and destinations"
 
 static const struct option_spec specs[] = {
     OPTION("file", OPTION_PATH, file, "", WHAT,
@@ -27,7 +27,8 @@ static const struct option_spec specs[] = {
            .help = "ip:port of a TLS server, whose certificate is looked at as it presents it. No "
                    "certificate of our own is shown, and nothing is sent."),
     OPTION("server-name", OPTION_TEXT, server_name, "", WHAT,
-           .help = "With --address: the name to ask for (SNI). The mesh asks for none."),
+           .help = "With --address: the name to ask for (SNI). The mesh asks for none. With "
+                   "--server-ca: the DNS name or address that the certificate has to be for."),
     OPTION("timeout", OPTION_DURATION, timeout_ms, "5s", WHAT, .min = 100, .max = MINUTE,
            .help = "With --address: for connecting, and for the handshake."),
     OPTION("help", OPTION_BOOL, help, "false", WHAT, .help = "Print this text and exit."),
@@ -52,8 +53,13 @@ static const struct option_spec specs[] = {
            .help = "PEM file of the roots by which an mtls port of the agent verifies its callers. "
                    "With this the certificate is judged as a caller's; with a trust-bundle too, "
                    "whose trust domain only that one's CAs may name, as the agent has it."),
+    OPTION("server-ca", OPTION_PATH, server_ca_file, "", DOOR,
+           .help =
+               "PEM file of the roots by which the agent verifies a server that the ports-file's "
+               "destinations name. With this the certificate is judged as that server's, by "
+               "server-name."),
     OPTION("verify-depth", OPTION_U32, verify_depth, "1", DOOR, .max = CERT_CHAIN_MAX,
-           .help = "CA certificates that may stand between the caller's and the root."),
+           .help = "CA certificates that may stand between the caller's or server's and the root."),
     OPTION("principal-from", OPTION_TEXT, principal_from, "uri,dns,email,cn", DOOR,
            .help = "Kinds of name that such a port makes the principal of, in this order, with "
                    "commas between."),
@@ -114,9 +120,16 @@ static int check(const struct options *options, const struct inspect_config *con
         return options_error(options, "identity", err,
                              "of a caller, which client-ca makes it, the verdict names the "
                              "principal");
-    if (config->crl_file[0] != '\0' && !in_mesh && !at_door)
-        return options_error(options, "crl", err,
-                             "without a trust-bundle or a client-ca nothing is judged");
+    bool is_server = config->server_ca_file[0] != '\0';
+    if (config->crl_file[0] != '\0' && !in_mesh && !at_door && !is_server)
+        return options_error(
+            options, "crl", err,
+            "without a trust-bundle, a client-ca or a server-ca nothing is judged");
+    if (is_server && (at_door || in_mesh))
+        return options_error(options, "server-ca", err,
+                             "it is judged as a server's by name, or by client-ca or trust-bundle");
+    if (is_server && config->server_name[0] == '\0')
+        return options_error(options, "server-ca", err, "server-name says whose it has to be");
     struct pki pki;
     if (inspect_config_principals(config->principal_from, &pki) < 0)
         return options_error(options, "principal-from", err,

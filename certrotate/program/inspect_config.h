@@ -24,6 +24,7 @@ struct inspect_config {
     const char *client_ca_file;
     const char *principal_from; /* kinds with commas between; checked */
     uint32_t verify_depth;
+    const char *server_ca_file; /* with a server_name, and without a client_ca_file */
 };
 
 extern const struct option_table inspect_config_table;

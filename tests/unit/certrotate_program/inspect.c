@@ -264,6 +264,36 @@ static void a_callers_certificate_is_judged_as_an_mtls_port_does(void **state)
     expect(place, "verdict: refused (cert_wrong_trust_domain): ");
 }
 
+static void a_servers_certificate_is_judged_as_a_destination_does(void **state)
+{
+    struct place *place = *state;
+    struct cert_built *server = cert_builder_make(
+        place->root, &(struct cert_spec){.dns = {"db.example"}, .eku = CERT_EKU_SERVER});
+    put_text(place, "server.pem", cert_builder_chain_pem(server));
+    cert_builder_free(server);
+    static const struct {
+        const char *name, *roots, *words;
+        enum inspect_exit exit;
+    } CASES[] = {
+        {"DB.example", "root.pem",
+         "verdict: good: destinations with this ca take the server for dns:db.example",
+         INSPECT_GOOD},
+        {"other.example", "root.pem", "verdict: refused (identity_mismatch): ", INSPECT_REFUSED},
+        {"db.example", "other.pem", "verdict: refused (cert_untrusted): ", INSPECT_REFUSED},
+    };
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        assert_int_equal(
+            run(place, WORDS(in(place, "server.pem"), "--server-ca", in(place, CASES[i].roots),
+                             "--server-name", CASES[i].name)),
+            CASES[i].exit);
+        expect(place, CASES[i].words);
+    }
+    assert_int_equal(run(place, WORDS("x", "--server-ca", "y")), INSPECT_USAGE);
+    assert_int_equal(
+        run(place, WORDS("x", "--server-ca", "y", "--server-name", "z", "--client-ca", "w")),
+        INSPECT_USAGE);
+}
+
 static void all_that_is_wrong_is_said_whoever_the_issuer_is(void **state)
 {
     struct place *place = *state;
@@ -394,6 +424,7 @@ int main(void)
         TEST(a_certificate_that_is_none_is_shown_as_that),
         TEST(a_callers_certificate_is_judged_as_an_mtls_port_does),
         TEST(all_that_is_wrong_is_said_whoever_the_issuer_is),
+        TEST(a_servers_certificate_is_judged_as_a_destination_does),
         TEST(a_file_in_the_wrong_order_is_told_of),
         TEST(more_certificates_than_a_peer_takes_are_told_of),
         TEST(files_of_other_things_are_called_by_their_name),
