@@ -287,9 +287,8 @@ static int prepare_origin(struct tls_conn *conn)
 static int prepare(struct tls_conn *conn, enum tls_role role)
 {
     conn->ssl = SSL_new(tls_context_ssl(conn->context, role));
-    if (conn->ssl == NULL)
+    if (conn->ssl == NULL || !SSL_set_app_data(conn->ssl, conn))
         return -1;
-    SSL_set_app_data(conn->ssl, conn);
     BIO *bio = tls_bio_new(&conn->bio);
     if (bio == NULL)
         return -1;

@@ -107,6 +107,7 @@ static struct tls_context *context_new(enum tls_context_kind kind, struct err *e
 /* The context if it was configured, else NULL. */
 static struct tls_context *checked(struct tls_context *context, int result)
 {
+    ERR_clear_error(); /* of memory that was not there, or of an attempt that another made good */
     if (result == 0)
         return context;
     tls_context_unref(context);
