@@ -278,6 +278,7 @@ struct eager {
     SSL *ssl;
     BIO *in, *out;
     SSL_SESSION *session;
+    const char *server_name; /* NULL: none is asked for */
 };
 
 static int on_session(SSL *ssl, SSL_SESSION *session)
@@ -293,9 +294,8 @@ static enum ssl_verify_result_t accept_anyone(SSL *ssl, uint8_t *out_alert)
     return ssl_verify_ok;
 }
 
-static void eager_init(struct eager *eager, const struct cert_built *leaf)
+static void eager_use(struct eager *eager, const struct cert_built *leaf)
 {
-    *eager = (struct eager){.ctx = SSL_CTX_new(TLS_method())};
     size_t len;
     const uint8_t *der = cert_builder_der(leaf, &len);
     assert_true(SSL_CTX_use_certificate_ASN1(eager->ctx, len, der));
@@ -304,6 +304,14 @@ static void eager_init(struct eager *eager, const struct cert_built *leaf)
     assert_true(SSL_CTX_use_PrivateKey(eager->ctx, key));
     EVP_PKEY_free(key);
     BIO_free(bio);
+}
+
+/* `leaf` NULL: without a certificate. */
+static void eager_init(struct eager *eager, const struct cert_built *leaf)
+{
+    *eager = (struct eager){.ctx = SSL_CTX_new(TLS_method())};
+    if (leaf != NULL)
+        eager_use(eager, leaf);
     SSL_CTX_set_custom_verify(eager->ctx, SSL_VERIFY_PEER, accept_anyone);
     SSL_CTX_set_session_cache_mode(eager->ctx, SSL_SESS_CACHE_CLIENT);
     SSL_CTX_sess_set_new_cb(eager->ctx, on_session);
@@ -319,6 +327,8 @@ static void eager_open(struct eager *eager)
     eager->out = BIO_new(BIO_s_mem());
     SSL_set_bio(eager->ssl, eager->in, eager->out);
     SSL_set_connect_state(eager->ssl);
+    if (eager->server_name != NULL)
+        assert_true(SSL_set_tlsext_host_name(eager->ssl, eager->server_name));
     if (eager->session != NULL)
         assert_true(SSL_set_session(eager->ssl, eager->session));
 }
@@ -408,6 +418,56 @@ static void a_ticket_can_be_used_again(void **state)
     ends_done(&ends);
 }
 
+static void nobody_resumes_as_nobody_and_only_where_nobody_may_come(void **state)
+{
+    const struct world *world = *state;
+    const struct tls_context_cert cert = door_cert(world->server);
+    struct tls_context *server =
+        door_server(&(struct tls_app_server){.certs = &cert,
+                                             .num_certs = 1,
+                                             .client_roots = door_roots(world->root),
+                                             .principals = BY_NAME,
+                                             .num_principals = 1,
+                                             .is_client_cert_optional = true,
+                                             .resumption = true});
+    struct eager eager;
+    eager_init(&eager, NULL);
+    tls_conn_free(eager_connect(&eager, server, world->now_ms));
+    assert_non_null(eager.session);
+    eager_use(&eager, world->client); /* which it would show, if it were asked */
+    struct tls_conn *conn = eager_connect(&eager, server, world->now_ms);
+    assert_int_equal(tls_conn_status(conn), TLS_OPEN);
+    assert_true(tls_conn_info(conn).is_resumed);
+    assert_null(tls_conn_peer(conn));
+    tls_conn_free(conn);
+
+    server->is_client_cert_optional = false; /* behind the context's back */
+    conn = eager_connect(&eager, server, world->now_ms);
+    assert_int_equal(tls_conn_status(conn), TLS_FAILED);
+    assert_int_equal(tls_conn_reason(conn), REASON_CERT_MALFORMED);
+    tls_conn_free(conn);
+    eager_done(&eager);
+    tls_context_unref(server);
+}
+
+/* The names of one port differ in the certificate that is shown, not in who may enter. */
+static void a_ticket_is_of_the_port_and_not_of_one_of_its_names(void **state)
+{
+    const struct world *world = *state;
+    struct ends ends = ends_of(world);
+    struct eager eager;
+    eager_init(&eager, world->client);
+    tls_conn_free(eager_connect(&eager, ends.server, world->now_ms));
+    eager.server_name = "other.local";
+    struct tls_conn *conn = eager_connect(&eager, ends.server, world->now_ms);
+    assert_int_equal(tls_conn_status(conn), TLS_OPEN);
+    assert_true(tls_conn_info(conn).is_resumed);
+    assert_string_equal(tls_conn_peer(conn)->principal, "cn:client");
+    tls_conn_free(conn);
+    eager_done(&eager);
+    ends_done(&ends);
+}
+
 /*
  * A context never changes and its tickets never leave it, so nothing that a peer can do shows that
  * its chain is verified again. Here the roots are exchanged behind the context's back: the ticket is
@@ -462,6 +522,8 @@ int main(void)
         cmocka_unit_test(a_client_with_a_long_chain_is_served_without_a_ticket),
         cmocka_unit_test(no_ticket_allows_early_data),
         cmocka_unit_test(a_ticket_can_be_used_again),
+        cmocka_unit_test(nobody_resumes_as_nobody_and_only_where_nobody_may_come),
+        cmocka_unit_test(a_ticket_is_of_the_port_and_not_of_one_of_its_names),
         cmocka_unit_test(the_clients_chain_is_verified_again_when_it_resumes),
         cmocka_unit_test(the_servers_chain_is_verified_again_when_a_client_resumes),
     };
