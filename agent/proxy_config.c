@@ -58,6 +58,7 @@ void proxy_config_fill(struct proxy_options *options, const struct agent_config 
         .strict = config->inbound_mode == AGENT_INBOUND_STRICT,
         .refuse_unknown = config->outbound_policy == AGENT_OUTBOUND_REGISTRY_ONLY,
         .discovery_timeout_ms = config->discovery_timeout_ms,
+        .touch_ms = config->subscription_expiry_ms / 4,
         /* The file has everything or has not; the control plane sends one after the other. */
         .await_policies = config->local_file[0] == '\0',
         .pass_unanswered = config->unanswered_destination == AGENT_UNANSWERED_PASSTHROUGH,

@@ -269,10 +269,9 @@ static const struct option_spec specs[] = {
      .min = 1 * SECOND,
      .max = (uint64_t)1 * DAY,
      .section = DISCOVERY,
-     .help =
-         "With discovery on-demand: what no new connection has used for this long is forgotten. "
-         "Twice the pool's idle timeout, so that whoever calls every few minutes is not asked "
-         "for each time."},
+     .help = "With discovery on-demand: what no connection has used for this long is forgotten. "
+             "Twice the pool's idle timeout, so that whoever calls every few minutes is not asked "
+             "for each time."},
     {.name = "cache-dir",
      .type = OPTION_PATH,
      FIELD(cache_dir),

@@ -4,8 +4,8 @@
  */
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
-#include "clock.h"
 #include "dial.h"
 #include "hbone_headers.h"
 #include "lookup.h"
@@ -58,13 +58,6 @@ static bool outbound_has_time(const struct session *session)
     return net_loop_now_ms(session->proxy->loop) - session->started_at_ms < limit_ms;
 }
 
-/* What is decided by is of use: discovery on demand forgets what has not been for a while. */
-static void outbound_touch(const struct mesh_decision *decision)
-{
-    for (size_t i = 0; i < decision->num_used; i++)
-        mesh_interest_touch(decision->used[i], (uint32_t)(clock_mono_ms() / 1000));
-}
-
 static struct mesh_request outbound_request(const struct session *session)
 {
     const struct proxy *proxy = session->proxy;
@@ -80,11 +73,13 @@ static struct mesh_request outbound_request(const struct session *session)
     };
 }
 
-static void outbound_decide(const struct session *session, struct mesh_decision *decision)
+static void outbound_decide(struct session *session, struct mesh_decision *decision)
 {
     const struct mesh_request request = outbound_request(session);
     mesh_decide(session->snapshot, &request, decision);
-    outbound_touch(decision);
+    memcpy(session->used, decision->used, sizeof(session->used));
+    session->num_used = decision->num_used;
+    session_touch(session);
 }
 
 static void outbound_act(struct session *session, const struct mesh_decision *decision);

@@ -44,6 +44,7 @@ struct proxy_options {
      * themselves, those that this pod's workload names.
      */
     uint64_t discovery_timeout_ms; /* 0: nothing is waited for */
+    uint64_t touch_ms; /* how often what live connections go to is said to be of use; 0: never */
     bool await_policies;
     bool
         pass_unanswered; /* outbound: a destination of which nothing was said in time is dialled in clear */

@@ -335,6 +335,21 @@ void recheck_on_mesh(struct proxy *proxy, const struct mesh_snapshot *former,
     recheck_set_timer(proxy);
 }
 
+/* --------------------------------------------------------------------------------- destinations -- */
+
+/*
+ * A connection that lives on says nothing to discovery by itself. Whoever holds some for hours, and loses them while the control plane
+ * is away, must still be able to make new ones.
+ */
+static void recheck_on_touch_timer(void *owner)
+{
+    struct proxy *proxy = owner;
+    const struct session *session;
+    TAILQ_FOREACH (session, &proxy->sessions, entry)
+        session_touch(session);
+    net_timer_start(proxy->recheck.touch_timer, proxy->options.touch_ms);
+}
+
 /* ------------------------------------------------------------------------------------ timer -- */
 
 static void recheck_on_timer(void *owner)
@@ -362,14 +377,18 @@ int recheck_init(struct proxy *proxy, struct err *err)
     proxy->recheck.policy_generation = 1;
     proxy->recheck.ports_generation = 1;
     proxy->recheck.timer = net_timer_new(proxy->loop, recheck_on_timer, proxy);
-    if (proxy->recheck.timer == NULL)
+    proxy->recheck.touch_timer = net_timer_new(proxy->loop, recheck_on_touch_timer, proxy);
+    if (proxy->recheck.timer == NULL || proxy->recheck.touch_timer == NULL)
         return err_set(err, ERR_NOMEM, "out of memory");
     recheck_set_timer(proxy);
+    if (proxy->options.touch_ms > 0)
+        net_timer_start(proxy->recheck.touch_timer, proxy->options.touch_ms);
     return 0;
 }
 
 void recheck_done(struct proxy *proxy)
 {
     net_timer_free(proxy->recheck.timer);
+    net_timer_free(proxy->recheck.touch_timer);
     tls_context_unref(proxy->recheck.judged_by);
 }

@@ -24,6 +24,7 @@ struct session;
 /* The proxy's part. */
 struct recheck {
     struct net_timer *timer;
+    struct net_timer *touch_timer; /* see proxy_options.touch_ms */
     struct tls_context
         *judged_by; /* counted; whose trust the generation stands for; NULL: none yet */
     uint64_t

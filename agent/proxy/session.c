@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "clock.h"
 #include "dial.h"
 #include "hbone_headers.h"
 #include "identity.h"
@@ -90,7 +91,14 @@ void session_set_snapshot(struct session *session, struct mesh_snapshot *snapsho
     session->source = NULL;
     session->destination = NULL;
     session->service = NULL;
+    session->num_used = 0;
     session->policy = NULL;
+}
+
+void session_touch(const struct session *session)
+{
+    for (size_t i = 0; i < session->num_used; i++)
+        mesh_interest_touch(session->used[i], (uint32_t)(clock_mono_ms() / 1000));
 }
 
 void session_take_far(struct session *session, struct net_tcp *tcp)

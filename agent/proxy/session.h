@@ -68,6 +68,9 @@ struct session {
     const struct mesh_workload *source;
     const struct mesh_workload *destination;
     const struct mesh_service *service;
+    const struct mesh_interest
+        *used[MESH_USED_MAX]; /* outbound: the names that it was decided by */
+    size_t num_used;
     const char *policy;
     struct hbone_baggage_store *foreign; /* see session_learn_foreign; owned, or NULL */
     struct peer_cert *peer;              /* counted; NULL without mutual TLS */
@@ -150,6 +153,9 @@ struct session *session_accept(struct proxy *proxy, enum session_direction direc
 
 /* Decided by this snapshot from now on, of which it takes a reference; what it had borrowed of the one before is forgotten. */
 void session_set_snapshot(struct session *session, struct mesh_snapshot *snapshot);
+
+/* The names that it was decided by are of use now, as long as it lives: discovery on demand forgets what is not. */
+void session_touch(const struct session *session);
 
 /* Takes the connection that was made because of the accepted one. */
 void session_take_far(struct session *session, struct net_tcp *tcp);

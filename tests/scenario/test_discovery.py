@@ -8,6 +8,7 @@ import struct
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "harness"))
@@ -320,6 +321,20 @@ class OnDemand(Case):
         self.assertEqual(self.client.metric("remora_xds_expired_total"), 1)
         self.works(server)
         self.assertEqual(self.client.metric("remora_xds_asked_total"), 2)
+
+    def test_what_a_connection_lives_on_is_known_when_a_new_one_is_made_without_the_control_plane(self):
+        server = self.serve(self.server.pod)
+        self.start(self.server)
+        self.start(self.client, subscription_expiry="2s", discovery_timeout="300ms")
+        self.works(self.serve(self.plain), self.plain.ipv4)  # of use to nobody any more
+        with self.client.pod.connect(self.server.pod.ipv4, server.port) as connection:
+            self.echoes(connection)
+            self.metric_is(1, "remora_xds_expired_total")
+            time.sleep(3)
+            self.assertEqual(self.client.metric("remora_xds_expired_total"), 1)
+            self.xds.__exit__(None, None, None)
+            self.works(server)
+            self.echoes(connection)
 
     def test_memory_does_not_hold_what_the_pod_has_nothing_to_do_with(self):
         self.xds.put(*(crowd(number) for number in range(LOAD)))

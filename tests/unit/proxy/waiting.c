@@ -300,6 +300,26 @@ static void who_resets_while_waiting_is_let_go_and_who_ends_a_direction_is_serve
     }
 }
 
+static bool destination_is_of_use(const struct world *world)
+{
+    return mesh_interest_last_used(world->interest) != 0;
+}
+
+static void what_a_live_connection_goes_to_stays_of_use(void **state)
+{
+    struct proxy_options options = usual;
+    options.touch_ms = SHORT_MS;
+    struct world *world = set_up(&options);
+    publish(world, &(struct knows){.me = true, .answered = true});
+    connect_clients(world, 1);
+    run_until(world, all_were_served);
+    for (unsigned i = 0; i < 3; i++) {
+        mesh_interest_touch(world->interest, 0);
+        run_until(world, destination_is_of_use);
+    }
+    tear_down(world);
+}
+
 static void what_is_unanswered_in_time_is_refused_with_its_own_reason(void **state)
 {
     struct proxy_options options = usual;
@@ -518,6 +538,7 @@ int main(void)
         cmocka_unit_test(ten_connections_to_one_unknown_address_ask_once_and_go_on_together),
         cmocka_unit_test(news_of_something_else_leave_it_waiting),
         cmocka_unit_test(who_resets_while_waiting_is_let_go_and_who_ends_a_direction_is_served),
+        cmocka_unit_test(what_a_live_connection_goes_to_stays_of_use),
         cmocka_unit_test(what_is_unanswered_in_time_is_refused_with_its_own_reason),
         cmocka_unit_test(what_is_unanswered_in_time_passes_through_where_that_is_wanted),
         cmocka_unit_test(a_name_that_nobody_could_take_is_told_again),
