@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
@@ -87,10 +89,25 @@ static void say(int fd, const char *text)
     (void)written;
 }
 
+/* Until there is a line, or a signal, which is left to come when the terminal is as it was. */
+static int wait_line(int fd, int signals, struct err *err)
+{
+    struct pollfd waited[] = {{.fd = fd, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+    int result;
+    do
+        result = poll(waited, 2, -1);
+    while (result < 0 && errno == EINTR);
+    if (result < 0)
+        return err_set_sys(err, errno, "the terminal");
+    return waited[1].revents == 0 ? 0 : err_set(err, ERR_DENIED, "no password was given");
+}
+
 /* One line; the terminal gives whole ones. */
-static int take_line(int fd, char *out, struct err *err)
+static int take_line(int fd, int signals, char *out, struct err *err)
 {
     ssize_t len;
+    if (wait_line(fd, signals, err) < 0)
+        return -1;
     do
         len = read(fd, out, PASSWORD_MAX);
     while (len < 0 && errno == EINTR);
@@ -106,16 +123,16 @@ static int take_line(int fd, char *out, struct err *err)
     return 0;
 }
 
-static int ask_twice(int fd, const char *what, char *out, struct err *err)
+static int ask_twice(int fd, int signals, const char *what, char *out, struct err *err)
 {
     char again[PASSWORD_MAX] = "", prompt[160];
     snprintf(prompt, sizeof(prompt), "%s: ", what);
     say(fd, prompt);
-    int result = take_line(fd, out, err);
+    int result = take_line(fd, signals, out, err);
     if (result == 0) {
         snprintf(prompt, sizeof(prompt), "%s, once more: ", what);
         say(fd, prompt);
-        result = take_line(fd, again, err);
+        result = take_line(fd, signals, again, err);
         if (result == 0 && strcmp(out, again) != 0)
             result = err_set(err, ERR_INVALID, "the two passwords differ");
     }
@@ -123,7 +140,7 @@ static int ask_twice(int fd, const char *what, char *out, struct err *err)
     return result;
 }
 
-static int ask_silently(int fd, const char *what, char *out, struct err *err)
+static int ask_silently(int fd, int signals, const char *what, char *out, struct err *err)
 {
     struct termios before, silent;
     if (tcgetattr(fd, &before) < 0)
@@ -135,8 +152,25 @@ static int ask_silently(int fd, const char *what, char *out, struct err *err)
     silent.c_cc[VEOL] = INTERRUPT;
     if (tcsetattr(fd, TCSAFLUSH, &silent) < 0)
         return err_set_sys(err, errno, "the terminal");
-    int result = ask_twice(fd, what, out, err);
+    int result = ask_twice(fd, signals, what, out, err);
     tcsetattr(fd, TCSAFLUSH, &before);
+    return result;
+}
+
+/* What is blocked, and would end the program, is heard of all the same. */
+static int ask_on(int fd, const char *what, char *out, struct err *err)
+{
+    sigset_t ending;
+    sigemptyset(&ending);
+    sigaddset(&ending, SIGHUP);
+    sigaddset(&ending, SIGINT);
+    sigaddset(&ending, SIGQUIT);
+    sigaddset(&ending, SIGTERM);
+    int signals = signalfd(-1, &ending, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (signals < 0)
+        return err_set_sys(err, errno, "signals");
+    int result = ask_silently(fd, signals, what, out, err);
+    close(signals);
     return result;
 }
 
@@ -148,7 +182,7 @@ int password_ask(const char *what, char out[PASSWORD_MAX], struct err *err)
         return err_set(err, ERR_NOT_FOUND, "there is no terminal to ask for the password on");
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, &before);
-    int result = ask_silently(fd, what, out, err);
+    int result = ask_on(fd, what, out, err);
     sigprocmask(SIG_SETMASK, &before, NULL);
     close(fd);
     return result;

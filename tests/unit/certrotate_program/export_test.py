@@ -183,8 +183,7 @@ class ExportTest(unittest.TestCase):
             os.write(terminal, line)
         if end is not None:
             shown += self.read_until(terminal, b": ")
-            os.kill(pid, end)
-            os.write(terminal, b"\n")
+            os.kill(pid, end)  # nobody types any more
         while True:
             try:
                 more = os.read(terminal, 4096)
@@ -194,6 +193,7 @@ class ExportTest(unittest.TestCase):
                 break
             shown += more
         status = os.waitpid(pid, 0)[1]
+        self.assertTrue(termios.tcgetattr(terminal)[3] & termios.ECHO)
         os.close(terminal)
         return status, shown.decode()
 
@@ -223,10 +223,11 @@ class ExportTest(unittest.TestCase):
         self.assertEqual(os.waitstatus_to_exitcode(status), NOT_READ)
         self.assertIn("no password was given", shown)
 
-    def test_a_signal_waits_until_the_terminal_is_as_before(self):
-        status, _ = self.on_terminal(end=signal.SIGTERM)
-        self.assertTrue(os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGTERM)
-        self.assertFalse(os.path.exists(self.out))
+    def test_a_signal_ends_it_once_the_terminal_is_as_before(self):
+        for lines in ((), (PASSWORD.encode() + b"\n",)):
+            status, _ = self.on_terminal(*lines, end=signal.SIGTERM)
+            self.assertTrue(os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGTERM)
+            self.assertFalse(os.path.exists(self.out))
 
     def test_without_a_terminal_it_says_so(self):
         result = run(*self.command(password_file=None), input=PASSWORD, start_new_session=True)
