@@ -73,6 +73,10 @@ static enum reason explain_finding(uint32_t code, struct err *err)
         err_set(err, ERR_TLS, "%s", known->text);
         return known->reason;
     }
+    if (ERR_GET_REASON(code) == ERR_R_MALLOC_FAILURE) { /* of any library */
+        err_set(err, ERR_NOMEM, "out of memory");
+        return REASON_NO_MEMORY;
+    }
     const char *text = ERR_reason_error_string(code);
     err_set(err, ERR_TLS, "TLS: %s", text == NULL ? "unknown error" : text);
     return REASON_TLS_FAILED;

@@ -181,6 +181,8 @@ static void check_end(const struct tls_conn *conn, const char *principal)
     if (tls_conn_status(conn) == TLS_FAILED) {
         assert_true(tls_conn_reason(conn) != REASON_DONE);
         assert_true(tls_conn_err(conn)->message[0] != '\0');
+        assert_null(strstr(tls_conn_err(conn)->message, "MALLOC"));
+        assert_null(strstr(tls_conn_err(conn)->message, "malloc"));
     } else if (tls_conn_status(conn) == TLS_OPEN) {
         assert_non_null(tls_conn_peer(conn));
         assert_string_equal(tls_conn_peer(conn)->principal, principal);
