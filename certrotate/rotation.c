@@ -34,6 +34,7 @@ struct rotation {
     struct identity *identity;   /* published; NULL: none is valid */
     struct rotation_trust trust; /* what its next one will trust */
     bool set_changed;            /* trust.set, since the identity was made */
+    bool set_refused;            /* it cannot be used, which was told */
     int64_t last_wake_ms;
     int64_t retry_at_ms;
     unsigned
@@ -141,6 +142,7 @@ void rotation_set_extras(struct rotation *rotation, const struct trust_extras *e
     trust_extras_done(&rotation->trust.set);
     trust_extras_copy(&rotation->trust.set, extras);
     rotation->set_changed = true;
+    rotation->set_refused = false;
     if (rotation->identity != NULL)
         net_timer_start(rotation->wake, 0);
 }
@@ -282,7 +284,7 @@ static void hold(struct rotation *rotation, struct identity *identity, int64_t n
     struct rotation_status *status = &rotation->status;
     identity_unref(rotation->identity);
     rotation->identity = identity;
-    rotation->set_changed = false;
+    rotation->set_changed = rotation->set_refused = false;
     status->valid = true;
     status->epoch = identity_epoch(identity);
     status->not_before_ms = svid_not_before_ms(svid);
@@ -495,6 +497,16 @@ static void start_fetch(struct rotation *rotation, int64_t now_ms)
     plan_wake(rotation);
 }
 
+/* Each wake-up tries again: the source may bring less, and memory comes back. */
+static void refuse_set(struct rotation *rotation, struct err *err)
+{
+    if (rotation->set_refused)
+        return;
+    rotation->set_refused = true;
+    err_prefix(err, "changed trust cannot be used; the one before counts");
+    tell_trouble(rotation, err);
+}
+
 /*
  * The same certificate with other trust: the former roots' time is over, or the owner has set
  * something. True when the owner was called.
@@ -508,13 +520,15 @@ static bool republish(struct rotation *rotation, int64_t now_ms)
         return false;
     struct rotation_overlap overlap = is_over ? NONE : rotation->trust.overlap;
     struct identity *identity = NULL;
-    struct err ignored; /* memory only: the next wake-up tries again */
+    struct err err;
     if (rotation->identity != NULL) {
         identity = rotation_trust_make_identity(
             &rotation->trust, identity_svid(rotation->identity), rotation->trust.roots, &overlap,
-            &rotation->trust.brought, rotation->status.epoch + 1, now_ms, &ignored);
-        if (identity == NULL)
+            &rotation->trust.brought, rotation->status.epoch + 1, now_ms, &err);
+        if (identity == NULL) {
+            refuse_set(rotation, &err);
             return false;
+        }
     }
     rotation->set_changed = false;
     if (is_over)

@@ -94,8 +94,10 @@ struct identity *rotation_trust_make_identity(const struct rotation_trust *trust
                                               int64_t now_ms, struct err *err)
 {
     struct trust_extras extras;
-    if (trust_extras_merge(&extras, &trust->set, brought, svid_id(svid)->trust_domain, err) < 0)
+    if (trust_extras_merge(&extras, &trust->set, brought, svid_id(svid)->trust_domain, err) < 0) {
+        err_prefix(err, "what files and the source of certificates bring together");
         return NULL;
+    }
     struct trust_bundle *own = overlap->former == NULL
                                    ? trust_bundle_ref(roots)
                                    : trust_bundle_merge(roots, overlap->former, now_ms, err);

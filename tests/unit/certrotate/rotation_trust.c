@@ -234,6 +234,55 @@ static void our_own_revoked_certificate_is_told_and_a_ca_asked_for_another_once(
     cert_builder_free(middle);
 }
 
+enum { MANY = 40 }; /* lists, of which twice as many are too many */
+
+static void make_lists(const struct cert_built *issuer, struct crl_built *crls[MANY],
+                       struct cert_bytes lists[MANY])
+{
+    for (size_t i = 0; i < MANY; i++) {
+        crls[i] = cert_builder_crl(
+            issuer, &(struct crl_spec){.this_update_ms = 1700000000000 + (int64_t)i * 1000});
+        lists[i] = (struct cert_bytes){crls[i]->der, crls[i]->der_len, CERT_DER};
+    }
+}
+
+static void lists_that_are_too_many_together_are_told_once_and_the_trust_before_counts(void **state)
+{
+    struct world *world = *state;
+    struct cert_built *leaf = cert_builder_leaf(world->root, WORLD_ID);
+    struct crl_built *brought[MANY], *set[MANY];
+    struct cert_bytes brought_lists[MANY], set_lists[MANY];
+    make_lists(world->root, brought, brought_lists);
+    make_lists(world->next_root, set, set_lists);
+    struct cert_fetched fetched = fetched_for(leaf, cert_builder_pem(world->root));
+    fetched.crls = brought_lists;
+    fetched.num_crls = MANY;
+    struct trust_extras many = {.crls = crl_set_new(set_lists, MANY, NULL)};
+    struct trust_extras few = {.crls = crl_set_new(set_lists, 2, NULL)};
+    open_store(world);
+    answer(world, &fetched);
+
+    rotation_set_extras(world->rotation, &many);
+    for (unsigned i = 0; i < 3; i++)
+        assert_true(fake_timer_fire_next());
+    assert_int_equal(world->num_identities, 1);
+    assert_int_equal(crl_set_num(trust_of(world)->crls), MANY);
+    assert_int_equal(world->num_troubles, 1);
+    assert_non_null(strstr(world->last_trouble.message, "more than the 64 revocation lists"));
+
+    rotation_set_extras(world->rotation, &few);
+    assert_true(fake_timer_fire_next());
+    assert_int_equal(crl_set_num(trust_of(world)->crls), MANY + 2);
+    assert_int_equal(world->num_troubles, 1);
+    trust_extras_done(&many);
+    trust_extras_done(&few);
+    for (size_t i = 0; i < MANY; i++) {
+        cert_builder_free_crl(brought[i]);
+        cert_builder_free_crl(set[i]);
+    }
+    cert_builder_free(leaf);
+}
+
 /* Whoever withdraws a certificate replaces it in the same minute: neither news may hide the other. */
 static void a_change_told_while_our_certificate_is_found_revoked_is_fetched(void **state)
 {
@@ -300,6 +349,7 @@ int main(void)
         TEST(a_part_that_cannot_be_read_stays_as_it_was_and_holds_up_no_certificate),
         TEST(unreadable_lists_are_ignored_or_refuse_the_first_certificate_as_configured),
         TEST(what_the_owner_sets_is_published_with_the_same_certificate),
+        TEST(lists_that_are_too_many_together_are_told_once_and_the_trust_before_counts),
         TEST(our_own_revoked_certificate_is_told_and_a_ca_asked_for_another_once),
         TEST(a_change_told_while_our_certificate_is_found_revoked_is_fetched),
         TEST(aliases_are_part_of_the_identity),
