@@ -201,8 +201,8 @@ static void outbound_start_istio(struct session *session, const struct mesh_deci
 {
     struct port_table *ports = session->proxy->ports;
     struct tls_context *context = ports != NULL ? port_table_istio(ports) : NULL;
-    if (session->origin ==
-        NULL) /* else the next endpoint may be for the rule again, which is of the session's table */
+    /* A rule that it was found for stays its rule, should the next endpoint be for that one again. */
+    if (session->origin == NULL)
         session_set_ports(session, ports);
     session_set_tls(session, SESSION_DIRECT_ISTIO, context);
     outbound_start_dial(session, context, decision);

@@ -100,7 +100,8 @@ static struct world {
     struct net_listener *listener;
     struct tls_io *io;
     struct cert_built *root, *next_root;
-    bool ends_at_once; /* the session, as soon as it is accepted */
+    bool ends_at_once;      /* the session, as soon as it is accepted */
+    void (*on_taken)(void); /* what happens once there is a session; or NULL */
     enum server server;
     struct tls_context *server_tls;
     struct tls_handshake *handshake;
@@ -175,6 +176,8 @@ static void on_accept(void *owner, struct net_tcp *tcp)
         outbound_on_accept(world.proxy, tcp);
         if (world.ends_at_once)
             session_close(TAILQ_FIRST(&world.proxy->sessions), REASON_DRAINED, NULL);
+        if (world.on_taken != NULL)
+            world.on_taken();
     } else if (world.server == SERVER_IN_CLEAR) {
         world.num_in_clear++;
         serve(net_tcp_stream(tcp));
@@ -508,6 +511,69 @@ static void who_we_are_is_not_said_of_a_connection_whose_server_did_not_ask(void
     assert_metric("destination_principal=\"" SERVER_ID "\"");
 }
 
+/* A service where the application dials: nearly always first an endpoint where nothing listens, then one of Istio's. */
+static void publish_two_endpoints(void)
+{
+    const uint16_t port = net_listener_addr(world.listener)->port;
+    const struct mesh_network_address vip = {"", fixture_ip("127.0.0.1")};
+    const struct mesh_port ports = {port, port, MESH_APP_UNKNOWN};
+    const struct mesh_service service = {.namespace_ = "shop",
+                                         .hostname = "s",
+                                         .vips = &vip,
+                                         .num_vips = 1,
+                                         .ports = &ports,
+                                         .num_ports = 1};
+    const struct mesh_workload me = {.uid = "me",
+                                     .name = "me",
+                                     .namespace_ = "shop",
+                                     .service_account = "sa",
+                                     .trust_domain = "td",
+                                     .network = "",
+                                     IPS(fixture_ip("10.9.9.9"))};
+    struct mesh_workload endpoint = {.uid = "closed",
+                                     .namespace_ = "shop",
+                                     .service_account = "server",
+                                     .trust_domain = "td",
+                                     .network = "",
+                                     .capacity = 1000 * 1000,
+                                     IPS(fixture_ip("127.0.0.2")),
+                                     SERVICES({"shop/s", NULL, 0})};
+    struct mesh_builder *builder = mesh_builder_new(NULL);
+    fixture_add_workload(builder, &me);
+    fixture_add_service(builder, &service);
+    fixture_add_workload(builder, &endpoint);
+    const struct ip open = fixture_ip("127.0.0.1");
+    endpoint.uid = "open";
+    endpoint.capacity = 1;
+    endpoint.ips = &open;
+    endpoint.tunnel = MESH_TUNNEL_LEGACY_ISTIO_MTLS;
+    fixture_add_workload(builder, &endpoint);
+    struct mesh_snapshot *snapshot = fixture_build(builder);
+    proxy_set_mesh(world.proxy, snapshot);
+    mesh_snapshot_unref(snapshot);
+}
+
+static void set_rule_for_the_closed_one(void)
+{
+    set_rule("cidr: 127.0.0.2/32", "spiffe-ids: [" SERVER_ID "]", world.root);
+}
+
+static void a_rule_lives_as_long_as_the_session_that_it_is_not_for_any_more(void **state)
+{
+    publish_two_endpoints();
+    set_rule_for_the_closed_one();
+    server_is(SERVER_ID);
+    world.on_taken = set_rule_for_the_closed_one; /* another table */
+    dial();
+    assert_answers();
+    const struct session *session = TAILQ_FIRST(&world.proxy->sessions);
+    assert_int_equal(session->direct, SESSION_DIRECT_ISTIO);
+    assert_int_equal(session->num_tried, 1);
+    assert_non_null(session->origin);
+    assert_ptr_not_equal(session->ports, world.proxy->ports);
+    assert_metric("source_principal=\"" OUR_ID "\"");
+}
+
 static void a_rule_that_is_gone_leaves_its_connections(void **state)
 {
     set_rule("cidr: 127.0.0.0/8", "alpn: [istio], spiffe-ids: [" SERVER_ID "]", world.root);
@@ -536,6 +602,7 @@ int main(void)
         IN_WORLD(a_connection_ends_with_the_trust_in_its_peer),
         IN_WORLD(a_rule_reaches_its_server_by_spiffe_id),
         IN_WORLD(who_we_are_is_not_said_of_a_connection_whose_server_did_not_ask),
+        IN_WORLD(a_rule_lives_as_long_as_the_session_that_it_is_not_for_any_more),
         IN_WORLD(a_rule_that_is_gone_leaves_its_connections),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
