@@ -73,10 +73,10 @@ class Case(unittest.TestCase):
             loads = {pair: stack.enter_context(Load(pair[0].pod, self.vips[pair[1]], PORT, CLIENTS)) for pair in pairs}
             yield
             for load in loads.values():
+                wait_until(lambda load=load: load.connections > 10 * CLIENTS, "enough connections to have been made", GRACE_S)
                 load.stop()
         for (source, destination), load in loads.items():
             self.assertEqual(dict(load.failures), {}, f"from {source.name} to {destination.name}")
-            self.assertGreater(load.connections, 10 * CLIENTS)
             self.wait_tunnelled(source, destination)
 
     def wait_tunnelled(self, source, destination):
