@@ -50,31 +50,38 @@ static uint8_t lower(uint8_t byte)
     return byte >= 'A' && byte <= 'Z' ? (uint8_t)(byte + ('a' - 'A')) : byte;
 }
 
-/* -1: not a name, or too long. */
-static int copy_name(struct client_hello *hello, const CBS *name)
+static bool is_host_name(const CBS *name)
 {
     size_t len = CBS_len(name), label_len = 0;
-    if (len == 0 || len > CLIENT_HELLO_SNI_MAX)
-        return -1;
+    if (len > CLIENT_HELLO_SNI_MAX)
+        return false;
     for (size_t i = 0; i < len; i++) {
         uint8_t byte = lower(CBS_data(name)[i]);
         bool is_dot = byte == '.';
         if (is_dot ? label_len == 0 : !is_name_byte(byte))
-            return -1;
+            return false;
         label_len = is_dot ? 0 : label_len + 1;
         if (label_len > LABEL_MAX)
-            return -1;
-        hello->sni[i] = (char)byte;
+            return false;
     }
-    hello->sni[len] = '\0';
-    return label_len > 0 ? 0 : -1;
+    return label_len > 0;
+}
+
+/* What is no host name (an address, a dot at the end: some clients do that) stays the matter of whom the hello is for. */
+static void copy_name(struct client_hello *hello, const CBS *name)
+{
+    if (!is_host_name(name))
+        return;
+    for (size_t i = 0; i < CBS_len(name); i++)
+        hello->sni[i] = (char)lower(CBS_data(name)[i]);
+    hello->sni[CBS_len(name)] = '\0';
 }
 
 static int read_sni(struct client_hello *hello, CBS *extension)
 {
     CBS list, name;
     uint8_t type;
-    if (hello->sni[0] != '\0')
+    if (hello->has_server_name)
         return break_rule(hello, "two server names");
     if (!CBS_get_u16_length_prefixed(extension, &list) || CBS_len(&list) == 0 ||
         CBS_len(extension) != 0)
@@ -84,10 +91,12 @@ static int read_sni(struct client_hello *hello, CBS *extension)
             return break_rule(hello, "server_name cannot be read");
         if (type != NAME_TYPE_HOST)
             continue;
-        if (hello->sni[0] != '\0')
+        if (hello->has_server_name)
             return break_rule(hello, "two server names");
-        if (copy_name(hello, &name) < 0)
-            return break_rule(hello, "the server name is none");
+        if (CBS_len(&name) == 0)
+            return break_rule(hello, "the server name is empty");
+        hello->has_server_name = true;
+        copy_name(hello, &name);
     }
     return 0;
 }

@@ -45,6 +45,7 @@ struct client_hello {
     const uint8_t *versions; /* the list of versions, in `message` */
     size_t versions_len;     /* 0: none */
     uint16_t legacy_version;
+    bool has_server_name;
     char sni[CLIENT_HELLO_SNI_MAX + 1];
 };
 
@@ -61,8 +62,8 @@ enum client_hello_status client_hello_feed(struct client_hello *hello, const uin
 /* These, after CLIENT_HELLO_DONE. */
 
 /*
- * The server name (RFC 6066, 3) in lower case, "" when there is none; letters, digits, '-', '_' and '.' only. Lent until
- * client_hello_done.
+ * The server name (RFC 6066, 3) in lower case; letters, digits, '-', '_' and '.' only. "" when there is none, or one that is no host
+ * name, like an address. Lent until client_hello_done.
  */
 const char *client_hello_sni(const struct client_hello *hello);
 
