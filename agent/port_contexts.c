@@ -8,6 +8,9 @@
 enum {
     POLL_MS = 5000,  /* for filesystems that do not notify */
     SETTLE_MS = 200, /* a certificate and its key are two files, written one after the other */
+    /* Between attempts to make a table for an identity, each twice the one before. */
+    RETRY_FIRST_MS = 1000,
+    RETRY_MAX_MS = 60 * 1000,
 };
 
 struct port_contexts {
@@ -15,12 +18,16 @@ struct port_contexts {
     struct port_contexts_options options;
     size_t condition; /* of readiness, where there is a path */
     struct net_timer *settle;
+    struct net_timer *retry;
+    uint64_t retry_ms;          /* until the next attempt, should this one fail */
     struct net_watch *watch;    /* of the ports-file */
     struct net_watch **watches; /* of what it names */
     size_t num_watches;
     struct port_files *files;  /* that are in force; NULL: none yet */
     struct identity *identity; /* the latest; NULL: there was none */
     bool is_valid;             /* it still is */
+    bool has_contexts;         /* a table that was made with an identity is in force */
+    bool is_behind;            /* but not one for the identity of now */
 };
 
 static void on_change(void *owner)
@@ -78,6 +85,9 @@ static int publish(struct port_contexts *contexts, struct port_files *files, str
         return -1;
     contexts->options.on_table(contexts->options.owner, table);
     port_table_unref(table);
+    contexts->has_contexts = contexts->identity != NULL;
+    contexts->is_behind = false;
+    net_timer_stop(contexts->retry);
     return 0;
 }
 
@@ -130,27 +140,55 @@ void port_contexts_reload(struct port_contexts *contexts)
         load(contexts);
 }
 
+/* -------------------------------------------------------------------------------- identity -- */
+
 /* Before the first identity no contexts are made, and so it is now that files show to be wrong. */
-static void tell_no_contexts(struct port_contexts *contexts, bool is_first, const struct err *err)
+static void tell_no_contexts(const struct port_contexts *contexts, const struct err *err)
 {
+    bool has_former = contexts->has_contexts;
     LOG_ERROR("agent", "no ports for the new identity", LOG_S("error", err->message),
-              LOG_S("in_force", is_first ? "none" : "those of the former identity"));
-    if (is_first && contexts->options.path[0] != '\0')
+              LOG_S("in_force", has_former ? "those of the former identity" : "none"),
+              LOG_U("retry_ms", contexts->retry_ms));
+    if (!has_former && contexts->options.path[0] != '\0')
         readiness_set_pending(contexts->options.readiness, contexts->condition, "not loaded yet",
                               err->message);
 }
 
+/* Memory that was short comes back, and the next identity may be half a day away. */
+static void try_again_later(struct port_contexts *contexts)
+{
+    contexts->is_behind = true;
+    net_timer_start(contexts->retry, contexts->retry_ms);
+    contexts->retry_ms *= 2;
+    if (contexts->retry_ms > RETRY_MAX_MS)
+        contexts->retry_ms = RETRY_MAX_MS;
+}
+
+static void follow_identity(void *owner)
+{
+    struct port_contexts *contexts = owner;
+    bool was_behind = contexts->is_behind;
+    struct err err;
+    if (publish(contexts, contexts->files, &err) < 0) {
+        tell_no_contexts(contexts, &err);
+        try_again_later(contexts);
+    } else if (was_behind) {
+        LOG_INFO("agent", "ports follow the identity again");
+        if (contexts->options.path[0] != '\0')
+            readiness_set_met(contexts->options.readiness, contexts->condition);
+    }
+}
+
 void port_contexts_set_identity(struct port_contexts *contexts, struct identity *identity)
 {
-    struct err err;
-    bool is_first = contexts->identity == NULL;
     contexts->is_valid = identity != NULL;
     if (identity != NULL) {
         identity_unref(contexts->identity);
         contexts->identity = identity_ref(identity);
     }
-    if (contexts->files != NULL && publish(contexts, contexts->files, &err) < 0)
-        tell_no_contexts(contexts, is_first, &err);
+    contexts->retry_ms = RETRY_FIRST_MS;
+    if (contexts->files != NULL)
+        follow_identity(contexts);
 }
 
 /* ------------------------------------------------------------------------- making, ending -- */
@@ -189,7 +227,10 @@ struct port_contexts *port_contexts_new(struct net_loop *loop,
     contexts->loop = loop;
     contexts->options = *options;
     bool is_empty = options->path[0] == '\0';
-    if ((is_empty ? open_nothing(contexts, err) : open_file(contexts, err)) == 0)
+    contexts->retry = net_timer_new(loop, follow_identity, contexts);
+    if (contexts->retry == NULL)
+        err_set(err, ERR_NOMEM, "out of memory");
+    else if ((is_empty ? open_nothing(contexts, err) : open_file(contexts, err)) == 0)
         return contexts;
     err_prefix(err, "ports");
     port_contexts_free(contexts);
@@ -212,6 +253,7 @@ void port_contexts_free(struct port_contexts *contexts)
     net_watch_free(contexts->watch);
     free_watches(contexts);
     net_timer_free(contexts->settle);
+    net_timer_free(contexts->retry);
     port_files_unref(contexts->files);
     identity_unref(contexts->identity);
     free(contexts);

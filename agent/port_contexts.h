@@ -31,7 +31,10 @@ struct port_contexts *port_contexts_new(struct net_loop *loop,
  */
 void port_contexts_start(struct port_contexts *contexts);
 
-/* The workload's identity is another one, or none (NULL) is valid. Takes a reference of its own. */
+/*
+ * The workload's identity is another one, or none (NULL) is valid. Takes a reference of its own. When no table can be made for it, the
+ * former one stays in force, and it is tried again, ever more rarely, until it succeeds, the identity is another one, or files are loaded.
+ */
 void port_contexts_set_identity(struct port_contexts *contexts, struct identity *identity);
 
 /* Loads now. */
