@@ -113,13 +113,14 @@ static void direct_admit_as(struct session *session, enum inbound_how how)
 
 /* --------------------------------------------------------------------------------- TLS that ends here -- */
 
+/* A client that has been silent before has not been shaking hands. */
 static void direct_tell_handshake(const struct session *session, enum reason reason)
 {
     const struct telemetry_handshake handshake = {
         .direction = SESSION_INBOUND,
         .reason = reason,
         .is_session = true,
-        .duration_ms = net_loop_now_ms(session->proxy->loop) - session->started_at_ms,
+        .duration_ms = net_loop_now_ms(session->proxy->loop) - session->tls_since_ms,
     };
     telemetry_handshake_done(session->proxy->telemetry, &handshake);
 }
@@ -264,6 +265,7 @@ static void direct_on_verdict(struct session *session, enum sniff_verdict verdic
     const char *problem = verdict == SNIFF_BAD ? sniff_problem(session->sniff) : NULL;
     if (verdict == SNIFF_TLS)
         direct_learn_hello(session, sniff_hello(session->sniff), &is_istio);
+    session->tls_since_ms = sniff_since_ms(session->sniff);
     session->tls_until_ms = sniff_until_ms(session->sniff);
     sniff_free(session->sniff);
     session->sniff = NULL;

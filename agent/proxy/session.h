@@ -89,7 +89,8 @@ struct session {
     enum inbound_how how;
     char *sni; /* that the client asked for; owned; NULL: none, or not looked at */
     struct doorstep_guest guest; /* while nobody may enter as nobody and who it is is not known */
-    uint64_t tls_until_ms;       /* in the loop's time: when near's handshake is to be done */
+    uint64_t tls_since_ms;       /* in the loop's time: when near's handshake began */
+    uint64_t tls_until_ms;       /* and when it is to be done */
 
     struct stream *near;
     struct stream *far;

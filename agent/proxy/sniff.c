@@ -14,6 +14,7 @@ struct sniff {
     struct client_hello hello;
     struct buf seen; /* what was read */
     struct net_timer *timer;
+    uint64_t since_ms; /* when the first byte came */
     uint64_t until_ms; /* when the timer ends */
     bool is_over;
 };
@@ -62,8 +63,10 @@ static void sniff_conclude(struct sniff *sniff, enum sniff_verdict verdict)
 static void sniff_on_read(void *owner, const uint8_t *bytes, size_t len)
 {
     struct sniff *sniff = owner;
-    if (buf_len(&sniff->seen) == 0)
+    if (buf_len(&sniff->seen) == 0) {
+        sniff->since_ms = net_loop_now_ms(sniff->session->proxy->loop);
         sniff_set_timer(sniff, sniff->options.hello_ms);
+    }
     if (buf_append(&sniff->seen, bytes, len) < 0) {
         sniff_fail_for_memory(sniff);
         return;
@@ -129,6 +132,11 @@ struct sniff *sniff_start(struct session *session, struct net_tcp *tcp,
     stream_set_handler(net_tcp_stream(tcp), &sniff_stream_handler, sniff);
     stream_read_start(net_tcp_stream(tcp));
     return sniff;
+}
+
+uint64_t sniff_since_ms(const struct sniff *sniff)
+{
+    return sniff->since_ms;
 }
 
 uint64_t sniff_until_ms(const struct sniff *sniff)

@@ -39,7 +39,8 @@ struct sniff *sniff_start(struct session *session, struct net_tcp *tcp,
 /* Stops before there is a verdict, and puts back what was read. 0, or -1 without memory for that. */
 int sniff_give_up(struct sniff *sniff);
 
-/* When the time for a ClientHello ends that has begun; in the loop's time. */
+/* When a ClientHello has begun, and when the time for it ends; in the loop's time. */
+uint64_t sniff_since_ms(const struct sniff *sniff);
 uint64_t sniff_until_ms(const struct sniff *sniff);
 
 /* After SNIFF_TLS. */

@@ -41,7 +41,7 @@ struct telemetry_handshake {
     const char *detail; /* specifics of a failure; NULL or "": none */
     struct addr peer;
     struct addr local;
-    uint64_t duration_ms; /* since the TCP connection was there */
+    uint64_t duration_ms; /* since the TCP connection was there, or the client's first byte */
     bool is_session;      /* whose end is told as a session's: has no line of its own */
 };
 

@@ -102,7 +102,8 @@ const struct metrics_spec telemetry_tables[NUM_TELEMETRY_TABLES] = {
         {
             .type = METRICS_DURATIONS,
             .columns = {{"remora_tls_handshake_duration_seconds",
-                         "Time from the TCP connection to an open tunnel"}},
+                         "Time of TLS handshakes: from the TCP connection on, at the application's "
+                         "ports from the client's first byte on"}},
             .num_columns = 1,
             LABELS(by_direction),
             .max_rows = DIRECTIONS,

@@ -764,6 +764,18 @@ static void silence_hello_and_handshake_have_one_time_together(void **state)
     assert_int_equal(session->tls_until_ms, until_ms);
 }
 
+static void silence_is_no_part_of_the_handshake_s_duration(void **state)
+{
+    start_usual(&permissive, "");
+    int fd = dial();
+    run_until(is_later);
+    shake(fd, tls_context_new_istio);
+    run_until(is_shaking);
+    const struct session *session = TAILQ_FIRST(&world.proxy->sessions);
+    assert_true(session->tls_since_ms > session->started_at_ms + SHORT_MS);
+    run_until(tls_has_answer);
+}
+
 /* --------------------------------------------------------------------------------------------------- how TLS ends here -- */
 
 static void start_tls(void)
@@ -1062,6 +1074,7 @@ int main(void)
         DIRECT_TEST(half_a_handshake_gives_way_to_one_that_is_ended),
         DIRECT_TEST(where_there_is_no_more_room_at_all_half_a_handshake_gives_way),
         DIRECT_TEST(silence_hello_and_handshake_have_one_time_together),
+        DIRECT_TEST(silence_is_no_part_of_the_handshake_s_duration),
         DIRECT_TEST(who_says_goodbye_and_does_not_wait_for_ours_has_finished),
         DIRECT_TEST(who_leaves_without_a_word_after_our_goodbye_has_finished),
         DIRECT_TEST(who_resets_after_our_goodbye_has_finished),
