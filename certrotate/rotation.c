@@ -285,6 +285,7 @@ static void hold(struct rotation *rotation, struct identity *identity, int64_t n
     identity_unref(rotation->identity);
     rotation->identity = identity;
     rotation->set_changed = rotation->set_refused = false;
+    rotation_trust_set_crls(&rotation->trust, identity_trust(identity)->crls);
     status->valid = true;
     status->epoch = identity_epoch(identity);
     status->not_before_ms = svid_not_before_ms(svid);
@@ -359,19 +360,26 @@ static int keep_to_identity(struct rotation *rotation, const struct svid *svid, 
     return rotation->identity_uri == NULL ? err_set(err, ERR_NOMEM, "out of memory") : 0;
 }
 
-/* Makes a candidate that has passed the identity held. 0, or -1 with *err and nothing changed. */
+/*
+ * Makes a candidate that has passed the identity held. That what comes beside it is too much, together
+ * with what the owner has set, is told and holds up no certificate. 0, or -1 with *err and nothing
+ * changed.
+ */
 static int hold_candidate(struct rotation *rotation, const struct candidate *candidate,
                           int64_t now_ms, struct err *err)
 {
     struct rotation_overlap overlap = overlap_with(rotation, candidate->roots, now_ms);
-    struct identity *identity =
-        rotation_trust_make_identity(&rotation->trust, candidate->svid, candidate->roots, &overlap,
-                                     &candidate->extras, rotation->status.epoch + 1, now_ms, err);
+    struct err trouble = {0};
+    struct identity *identity = rotation_trust_make_identity(
+        &rotation->trust, candidate->svid, candidate->roots, &overlap, &candidate->extras,
+        rotation->status.epoch + 1, now_ms, &trouble, err);
     if (identity == NULL)
         return -1;
     rotation_trust_set_roots(&rotation->trust, candidate->roots, &overlap);
     trust_extras_done(&rotation->trust.brought);
     trust_extras_copy(&rotation->trust.brought, &candidate->extras);
+    if (trouble.kind != ERR_NONE)
+        tell_trouble(rotation, &trouble);
     hold(rotation, identity, now_ms);
     return 0;
 }
@@ -524,7 +532,7 @@ static bool republish(struct rotation *rotation, int64_t now_ms)
     if (rotation->identity != NULL) {
         identity = rotation_trust_make_identity(
             &rotation->trust, identity_svid(rotation->identity), rotation->trust.roots, &overlap,
-            &rotation->trust.brought, rotation->status.epoch + 1, now_ms, &err);
+            &rotation->trust.brought, rotation->status.epoch + 1, now_ms, NULL, &err);
         if (identity == NULL) {
             refuse_set(rotation, &err);
             return false;

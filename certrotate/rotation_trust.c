@@ -25,6 +25,7 @@ void rotation_trust_done(struct rotation_trust *trust)
     trust_bundle_unref(trust->overlap.former);
     trust_extras_done(&trust->brought);
     trust_extras_done(&trust->set);
+    crl_set_unref(trust->crls);
     for (size_t i = 0; i < trust->num_aliases; i++)
         free(trust->aliases[i]);
     free(trust->aliases);
@@ -59,6 +60,13 @@ void rotation_trust_set_roots(struct rotation_trust *trust, struct trust_bundle 
     trust_bundle_unref(old_former);
 }
 
+void rotation_trust_set_crls(struct rotation_trust *trust, struct crl_set *crls)
+{
+    struct crl_set *old_crls = trust->crls;
+    trust->crls = crls == NULL ? NULL : crl_set_ref(crls);
+    crl_set_unref(old_crls);
+}
+
 static bool is_alias(const struct rotation_trust *trust, const struct trust_bundle *bundle)
 {
     for (size_t i = 0; i < trust->num_aliases; i++)
@@ -87,22 +95,40 @@ static struct identity *make_with(const struct rotation_trust *rotation, struct 
     return identity_new(svid, &trust, epoch, err);
 }
 
-struct identity *rotation_trust_make_identity(const struct rotation_trust *trust, struct svid *svid,
-                                              struct trust_bundle *roots,
-                                              const struct rotation_overlap *overlap,
-                                              const struct trust_extras *brought, uint64_t epoch,
-                                              int64_t now_ms, struct err *err)
+static int merge_extras(const struct rotation_trust *trust, const struct trust_extras *brought,
+                        const char *own_domain, struct trust_extras *extras, struct err *trouble,
+                        struct err *err)
 {
-    struct trust_extras extras;
-    if (trust_extras_merge(&extras, &trust->set, brought, svid_id(svid)->trust_domain, err) < 0) {
-        err_prefix(err, "what files and the source of certificates bring together");
-        return NULL;
+    static const char WHERE[] = "what files and the source of certificates bring together";
+    struct err why;
+    int result = trouble == NULL
+                     ? trust_extras_merge(extras, &trust->set, brought, own_domain, &why)
+                     : trust_extras_merge_fitting(extras, &trust->set, brought, own_domain,
+                                                  trust->crls, trust->crl_strict, &why);
+    if (result > 0) {
+        *trouble = why;
+        err_prefix(trouble, "not used in full is %s", WHERE);
+    } else if (result < 0) {
+        *err = why;
+        err_prefix(err, "%s", WHERE);
     }
-    struct trust_bundle *own = overlap->former == NULL
-                                   ? trust_bundle_ref(roots)
-                                   : trust_bundle_merge(roots, overlap->former, now_ms, err);
+    return result < 0 ? -1 : 0;
+}
+
+struct identity *rotation_trust_make_identity(const struct rotation_trust *trust,
+                                              const struct rotation_parts *parts, uint64_t epoch,
+                                              int64_t now_ms, struct err *trouble, struct err *err)
+{
+    struct trust_bundle *former = parts->overlap->former;
+    struct trust_extras extras;
+    if (merge_extras(trust, parts->brought, svid_id(parts->svid)->trust_domain, &extras, trouble,
+                     err) < 0)
+        return NULL;
+    struct trust_bundle *own = former == NULL
+                                   ? trust_bundle_ref(parts->roots)
+                                   : trust_bundle_merge(parts->roots, former, now_ms, err);
     struct identity *identity =
-        own == NULL ? NULL : make_with(trust, svid, own, &extras, epoch, err);
+        own == NULL ? NULL : make_with(trust, parts->svid, own, &extras, epoch, err);
     trust_bundle_unref(own);
     trust_extras_done(&extras);
     return identity;

@@ -25,6 +25,7 @@ struct rotation_trust {
     struct rotation_overlap overlap;
     struct trust_extras brought; /* by the source, last */
     struct trust_extras set;     /* by the machine's owner */
+    struct crl_set *crls;        /* of the identity held last; NULL: none */
     char **aliases;
     size_t num_aliases;
     bool crl_strict;
@@ -47,14 +48,25 @@ struct rotation_overlap rotation_trust_overlap(const struct rotation_trust *trus
 void rotation_trust_set_roots(struct rotation_trust *trust, struct trust_bundle *roots,
                               const struct rotation_overlap *overlap);
 
+/* Takes a reference to the revocation lists (NULL: none) of the identity that is held now. */
+void rotation_trust_set_crls(struct rotation_trust *trust, struct crl_set *crls);
+
+/* What an identity is made of beside what `trust` has; all lent. */
+struct rotation_parts {
+    struct svid *svid;
+    struct trust_bundle *roots;
+    const struct rotation_overlap *overlap;
+    const struct trust_extras *brought;
+};
+
 /*
- * An identity of `svid` that trusts these roots, this overlap, and both kinds of extras; an alias of
- * our trust domain is never another one, whoever has a bundle for it. NULL: *err.
+ * An identity that trusts these roots, this overlap, and both kinds of extras; an alias of our trust
+ * domain is never another one, whoever has a bundle for it. What of both kinds together is too much
+ * is an error when `trouble` is NULL; else there is less of them, as trust_extras_merge_fitting says,
+ * and *trouble, which was ERR_NONE, tells of it. NULL: *err.
  */
-struct identity *rotation_trust_make_identity(const struct rotation_trust *trust, struct svid *svid,
-                                              struct trust_bundle *roots,
-                                              const struct rotation_overlap *overlap,
-                                              const struct trust_extras *brought, uint64_t epoch,
-                                              int64_t now_ms, struct err *err);
+struct identity *rotation_trust_make_identity(const struct rotation_trust *trust,
+                                              const struct rotation_parts *parts, uint64_t epoch,
+                                              int64_t now_ms, struct err *trouble, struct err *err);
 
 #endif

@@ -88,9 +88,9 @@ static void note(struct err *err, const struct err *trouble, int *num_troubles)
         *err = *trouble;
 }
 
-static int read_bundles(struct trust_extras *extras, const struct cert_fetched *fetched,
-                        const char *own_domain, const struct trust_extras *former,
-                        int *num_troubles, struct err *err)
+static void read_bundles(struct trust_extras *extras, const struct cert_fetched *fetched,
+                         const char *own_domain, const struct trust_extras *former,
+                         int *num_troubles, struct err *err)
 {
     for (size_t i = 0; i < fetched->num_federated; i++) {
         const struct cert_federated *federated = &fetched->federated[i];
@@ -105,10 +105,9 @@ static int read_bundles(struct trust_extras *extras, const struct cert_fetched *
                 continue;
             bundle = trust_bundle_ref(kept);
         }
-        if (add(extras, bundle, err) < 0)
-            return -1;
+        if (add(extras, bundle, &trouble) < 0)
+            note(err, &trouble, num_troubles);
     }
-    return 0;
 }
 
 static int read_crls(struct trust_extras *extras, const struct cert_fetched *fetched,
@@ -126,7 +125,10 @@ static int read_crls(struct trust_extras *extras, const struct cert_fetched *fet
         return -1;
     }
     note(err, &trouble, num_troubles);
-    extras->crls = former->crls == NULL ? NULL : crl_set_ref(former->crls);
+    if (former->crls != NULL)
+        extras->crls = crl_set_ref(former->crls);
+    else if (trouble.kind == ERR_LIMIT && fetched->num_crls > CRL_SET_MAX)
+        extras->crls = crl_set_new(fetched->crls, CRL_SET_MAX, &trouble);
     return 0;
 }
 
@@ -136,8 +138,8 @@ int trust_extras_read(struct trust_extras *extras, const struct cert_fetched *fe
 {
     int num_troubles = 0;
     *extras = (struct trust_extras){0};
-    if (read_bundles(extras, fetched, own_domain, former, &num_troubles, err) == 0 &&
-        read_crls(extras, fetched, former, crl_strict, &num_troubles, err) == 0)
+    read_bundles(extras, fetched, own_domain, former, &num_troubles, err);
+    if (read_crls(extras, fetched, former, crl_strict, &num_troubles, err) == 0)
         return num_troubles;
     trust_extras_done(extras);
     return -1;
@@ -145,27 +147,70 @@ int trust_extras_read(struct trust_extras *extras, const struct cert_fetched *fe
 
 /* ---------------------------------------------------------------------------------- merging -- */
 
-int trust_extras_merge(struct trust_extras *extras, const struct trust_extras *first,
-                       const struct trust_extras *second, const char *own_domain, struct err *err)
+/* As many as there is room for; returns how many there is none for, with *err about the first. */
+static int merge_bundles(struct trust_extras *extras, const struct trust_extras *first,
+                         const struct trust_extras *second, const char *own_domain, struct err *err)
 {
     const struct trust_extras *const parts[] = {first, second};
-    *extras = (struct trust_extras){0};
+    struct err trouble;
+    int num_troubles = 0;
     for (size_t i = 0; i < 2; i++) {
         for (size_t j = 0; j < parts[i]->num_bundles; j++) {
             struct trust_bundle *bundle = parts[i]->bundles[j];
             const char *name = trust_bundle_trust_domain(bundle);
-            if (strcmp(name, own_domain) == 0 || trust_extras_find(extras, name) != NULL)
-                continue;
-            if (add(extras, trust_bundle_ref(bundle), err) < 0)
-                goto fail;
+            if (strcmp(name, own_domain) != 0 && trust_extras_find(extras, name) == NULL &&
+                add(extras, trust_bundle_ref(bundle), &trouble) < 0)
+                note(err, &trouble, &num_troubles);
         }
     }
+    return num_troubles;
+}
+
+static int merge_crls(struct trust_extras *extras, const struct trust_extras *first,
+                      const struct trust_extras *second, struct err *err)
+{
     if (first->crls == NULL && second->crls == NULL)
         return 0;
     extras->crls = crl_set_merge(first->crls, second->crls, err);
-    if (extras->crls != NULL)
+    return extras->crls == NULL ? -1 : 0;
+}
+
+int trust_extras_merge(struct trust_extras *extras, const struct trust_extras *first,
+                       const struct trust_extras *second, const char *own_domain, struct err *err)
+{
+    *extras = (struct trust_extras){0};
+    if (merge_bundles(extras, first, second, own_domain, err) == 0 &&
+        merge_crls(extras, first, second, err) == 0)
         return 0;
-fail:
+    trust_extras_done(extras);
+    return -1;
+}
+
+/* In place of lists that are too many. */
+static struct crl_set *find_crls(const struct trust_extras *first,
+                                 const struct trust_extras *second, struct crl_set *former,
+                                 bool strict, struct err *err)
+{
+    if (former != NULL)
+        return crl_set_ref(former);
+    return strict ? NULL : crl_set_merge_fitting(first->crls, second->crls, err);
+}
+
+int trust_extras_merge_fitting(struct trust_extras *extras, const struct trust_extras *first,
+                               const struct trust_extras *second, const char *own_domain,
+                               struct crl_set *former_crls, bool crl_strict, struct err *err)
+{
+    struct err trouble;
+    *extras = (struct trust_extras){0};
+    int num_troubles = merge_bundles(extras, first, second, own_domain, err);
+    if (merge_crls(extras, first, second, &trouble) == 0)
+        return num_troubles;
+    note(err, &trouble, &num_troubles);
+    if (trouble.kind == ERR_LIMIT)
+        extras->crls = find_crls(first, second, former_crls, crl_strict, &trouble);
+    if (extras->crls != NULL)
+        return num_troubles;
+    *err = trouble;
     trust_extras_done(extras);
     return -1;
 }

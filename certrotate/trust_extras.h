@@ -37,8 +37,9 @@ struct trust_bundle *trust_extras_find(const struct trust_extras *extras, const 
  * Reads what a fetch brought for an identity of `own_domain` into *extras. What of it cannot be read
  * does not hold up a certificate: its place is taken by what `former` has for it. Returns how many
  * parts those are, with *err saying what is wrong with the first; or -1 with *err when that may not
- * be, because memory or room is short, or because revocation lists are unreadable, `former` has none
- * and `crl_strict` is set. In that case *extras is empty.
+ * be, because revocation lists are unreadable, `former` has none and `crl_strict` is set. In that
+ * case *extras is empty. Trust domains for which there is no room are such parts, too, and left out;
+ * of too many lists, when `former` has none, there are as many as there is room for.
  */
 int trust_extras_read(struct trust_extras *extras, const struct cert_fetched *fetched,
                       const char *own_domain, const struct trust_extras *former, bool crl_strict,
@@ -50,5 +51,16 @@ int trust_extras_read(struct trust_extras *extras, const struct cert_fetched *fe
  */
 int trust_extras_merge(struct trust_extras *extras, const struct trust_extras *first,
                        const struct trust_extras *second, const char *own_domain, struct err *err);
+
+/*
+ * The same for what must not fail because both together are too much: trust domains for which there
+ * is no room, the last of `second`, are left out, and revocation lists that are too many are those
+ * of `former_crls` instead. Without such (NULL) as many as there is room for, those of `first`
+ * first; but when `crl_strict` is set it fails. Returns in how many ways it is less than both
+ * together, with *err about one; or -1 with *err and an empty *extras.
+ */
+int trust_extras_merge_fitting(struct trust_extras *extras, const struct trust_extras *first,
+                               const struct trust_extras *second, const char *own_domain,
+                               struct crl_set *former_crls, bool crl_strict, struct err *err);
 
 #endif

@@ -17,8 +17,9 @@
 enum {
     WORKLOAD_MESSAGES_MAX = 4 * 1024 * 1024, /* bytes of one; gRPC's own default */
     WORKLOAD_MESSAGES_SVIDS_MAX = 256,       /* identities of one workload; real ones have a few */
-    WORKLOAD_MESSAGES_FEDERATED_MAX = 256,   /* trust domains */
-    WORKLOAD_MESSAGES_CRLS_MAX = 64,
+    /* Far more than are used: too many of these hold up no certificate (trust_extras.h). */
+    WORKLOAD_MESSAGES_FEDERATED_MAX = 256, /* trust domains */
+    WORKLOAD_MESSAGES_CRLS_MAX = 4096,
 };
 
 /* An X509SVIDResponse: the whole state, of which one SVID is chosen. */

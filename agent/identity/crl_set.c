@@ -95,6 +95,16 @@ struct crl_set *crl_set_merge(struct crl_set *a, struct crl_set *b, struct err *
     return merged;
 }
 
+struct crl_set *crl_set_merge_fitting(struct crl_set *a, struct crl_set *b, struct err *err)
+{
+    struct crl_set *merged = set_new(err);
+    struct crl_set *const parts[] = {a, b};
+    for (size_t i = 0; merged != NULL && i < 2; i++)
+        for (size_t j = 0; j < crl_set_num(parts[i]) && merged->num < CRL_SET_MAX; j++)
+            add(merged, x509_crl_ref(parts[i]->crls[j]), err);
+    return merged;
+}
+
 struct crl_set *crl_set_ref(struct crl_set *set)
 {
     refcount_get(&set->refs);

@@ -35,6 +35,9 @@ struct crl_set *crl_set_new(const struct cert_bytes *texts, size_t num, struct e
 /* The lists of both (NULL: none), each once. A new reference. NULL: *err (ERR_NOMEM, ERR_LIMIT). */
 struct crl_set *crl_set_merge(struct crl_set *a, struct crl_set *b, struct err *err);
 
+/* The same, but where they are too many the last of `b` are left out. NULL: *err (ERR_NOMEM). */
+struct crl_set *crl_set_merge_fitting(struct crl_set *a, struct crl_set *b, struct err *err);
+
 struct crl_set *crl_set_ref(struct crl_set *set); /* returns `set` */
 void crl_set_unref(struct crl_set *set);          /* NULL is ignored */
 

@@ -283,6 +283,160 @@ static void lists_that_are_too_many_together_are_told_once_and_the_trust_before_
     cert_builder_free(leaf);
 }
 
+/* Lists of two issuers, each half of them alone within what is allowed. */
+struct many {
+    struct crl_built *brought[MANY], *set[MANY];
+    struct cert_bytes brought_lists[MANY], set_lists[MANY];
+};
+
+static void many_make(struct many *many, const struct world *world)
+{
+    make_lists(world->root, many->brought, many->brought_lists);
+    make_lists(world->next_root, many->set, many->set_lists);
+}
+
+static void many_done(struct many *many)
+{
+    for (size_t i = 0; i < MANY; i++) {
+        cert_builder_free_crl(many->brought[i]);
+        cert_builder_free_crl(many->set[i]);
+    }
+}
+
+static void too_many_lists_hold_up_no_renewal_and_what_was_known_as_revoked_stays_so(void **state)
+{
+    struct world *world = *state;
+    struct cert_built *first = cert_builder_leaf(world->root, WORLD_ID);
+    struct cert_built *second = cert_builder_leaf(world->root, WORLD_ID);
+    struct many many;
+    many_make(&many, world);
+    struct trust_extras extras = {.crls = crl_set_new(many.set_lists, MANY, NULL)};
+    struct cert_fetched fetched = fetched_for(first, cert_builder_pem(world->root));
+    fetched.crls = many.brought_lists;
+    fetched.num_crls = 2;
+    world->crl_strict = true;
+    open_store(world);
+    rotation_set_extras(world->rotation, &extras);
+    answer(world, &fetched);
+    assert_int_equal(crl_set_num(trust_of(world)->crls), MANY + 2);
+    struct crl_set *before = crl_set_ref(trust_of(world)->crls);
+
+    fetched = fetched_for(second, cert_builder_pem(world->root));
+    fetched.crls = many.brought_lists;
+    fetched.num_crls = MANY;
+    answer(world, &fetched);
+    assert_int_equal(world->num_identities, 2);
+    assert_int_equal(world->num_failures, 0);
+    assert_true(crl_set_is_same(trust_of(world)->crls, before));
+    assert_int_equal(world->num_troubles, 1);
+    assert_non_null(strstr(world->last_trouble.message, "more than the 64 revocation lists"));
+    answer(world, &fetched); /* the same is no news */
+    assert_int_equal(world->num_identities, 2);
+    assert_int_equal(world->num_troubles, 1);
+
+    fetched.num_crls = 3;
+    answer(world, &fetched);
+    assert_int_equal(crl_set_num(trust_of(world)->crls), MANY + 3);
+    assert_int_equal(world->num_troubles, 1);
+    crl_set_unref(before);
+    trust_extras_done(&extras);
+    many_done(&many);
+    cert_builder_free(second);
+    cert_builder_free(first);
+}
+
+static void too_many_lists_of_the_source_alone_hold_up_no_certificate(void **state)
+{
+    enum { TOO_MANY = CRL_SET_MAX + 1 };
+    struct world *world = *state;
+    struct cert_built *first = cert_builder_leaf(world->root, WORLD_ID);
+    struct cert_built *second = cert_builder_leaf(world->root, WORLD_ID);
+    struct many many;
+    struct cert_bytes lists[2 * MANY];
+    many_make(&many, world);
+    memcpy(lists, many.brought_lists, sizeof(many.brought_lists));
+    memcpy(lists + MANY, many.set_lists, sizeof(many.set_lists));
+    struct cert_fetched fetched = fetched_for(first, cert_builder_pem(world->root));
+    fetched.crls = lists;
+    fetched.num_crls = TOO_MANY;
+    open_store(world);
+    answer(world, &fetched);
+    assert_int_equal(world->num_identities, 1);
+    assert_int_equal(crl_set_num(trust_of(world)->crls), CRL_SET_MAX);
+    assert_int_equal(world->num_troubles, 1);
+    assert_non_null(strstr(world->last_trouble.message, "more than the 64 revocation lists"));
+
+    fetched.num_crls = 3;
+    answer(world, &fetched);
+    fetched = fetched_for(second, cert_builder_pem(world->root));
+    fetched.crls = lists;
+    fetched.num_crls = TOO_MANY;
+    answer(world, &fetched);
+    assert_int_equal(world->num_identities, 3);
+    assert_int_equal(world->num_failures, 0);
+    assert_int_equal(crl_set_num(trust_of(world)->crls), 3);
+    assert_int_equal(world->num_troubles, 2);
+    many_done(&many);
+    cert_builder_free(second);
+    cert_builder_free(first);
+}
+
+static void
+too_many_lists_at_first_are_taken_as_there_is_room_or_refused_as_configured(void **state)
+{
+    struct world *world = *state;
+    struct cert_built *leaf = cert_builder_leaf(world->root, WORLD_ID);
+    struct many many;
+    many_make(&many, world);
+    struct trust_extras extras = {.crls = crl_set_new(many.set_lists, MANY, NULL)};
+    struct cert_fetched fetched = fetched_for(leaf, cert_builder_pem(world->root));
+    fetched.crls = many.brought_lists;
+    fetched.num_crls = MANY;
+    for (int strict = 0; strict <= 1; strict++) {
+        world->crl_strict = strict;
+        world->source_freed = false;
+        open_store(world);
+        rotation_set_extras(world->rotation, &extras);
+        answer(world, &fetched);
+        assert_int_equal(world->num_identities, 1);
+        assert_int_equal(world->num_failures, strict);
+        assert_int_equal(world->num_troubles, 1);
+        if (!strict)
+            assert_int_equal(crl_set_num(trust_of(world)->crls), CRL_SET_MAX);
+        rotation_free(world->rotation);
+        world->rotation = NULL;
+    }
+    assert_non_null(strstr(world->last_err.message, "more than the 64 revocation lists"));
+    trust_extras_done(&extras);
+    many_done(&many);
+    cert_builder_free(leaf);
+}
+
+enum { DOMAINS = TRUST_EXTRAS_MAX + 1 };
+
+static void federated_domains_beyond_what_is_allowed_hold_up_no_certificate(void **state)
+{
+    struct world *world = *state;
+    struct cert_built *leaf = cert_builder_leaf(world->root, WORLD_ID);
+    static char names[DOMAINS][16];
+    struct cert_federated federated[DOMAINS];
+    struct cert_fetched fetched = fetched_for(leaf, cert_builder_pem(world->root));
+    for (size_t i = 0; i < DOMAINS; i++) {
+        snprintf(names[i], sizeof(names[i]), "td-%zu", i);
+        federated[i] = (struct cert_federated){names[i], der(world->next_root)};
+    }
+    fetched.federated = federated;
+    fetched.num_federated = DOMAINS;
+    open_store(world);
+    answer(world, &fetched);
+    assert_int_equal(world->num_identities, 1);
+    assert_int_equal(trust_of(world)->num_bundles, 1 + TRUST_EXTRAS_MAX);
+    assert_null(trust_find_bundle(trust_of(world), names[DOMAINS - 1]));
+    assert_int_equal(world->num_troubles, 1);
+    assert_non_null(strstr(world->last_trouble.message, "'td-64'"));
+    cert_builder_free(leaf);
+}
+
 /* Whoever withdraws a certificate replaces it in the same minute: neither news may hide the other. */
 static void a_change_told_while_our_certificate_is_found_revoked_is_fetched(void **state)
 {
@@ -350,6 +504,10 @@ int main(void)
         TEST(unreadable_lists_are_ignored_or_refuse_the_first_certificate_as_configured),
         TEST(what_the_owner_sets_is_published_with_the_same_certificate),
         TEST(lists_that_are_too_many_together_are_told_once_and_the_trust_before_counts),
+        TEST(too_many_lists_hold_up_no_renewal_and_what_was_known_as_revoked_stays_so),
+        TEST(too_many_lists_of_the_source_alone_hold_up_no_certificate),
+        TEST(too_many_lists_at_first_are_taken_as_there_is_room_or_refused_as_configured),
+        TEST(federated_domains_beyond_what_is_allowed_hold_up_no_certificate),
         TEST(our_own_revoked_certificate_is_told_and_a_ca_asked_for_another_once),
         TEST(a_change_told_while_our_certificate_is_found_revoked_is_fetched),
         TEST(aliases_are_part_of_the_identity),

@@ -236,6 +236,28 @@ static void too_many_of_anything_is_refused(void **state)
     free(bytes);
 }
 
+static void more_lists_than_are_used_hold_up_no_message(void **state)
+{
+    (void)state;
+    enum { MORE = 100 };
+    static const uint8_t LIST[] = {0x12, 1, 'x'};
+    struct err err = {0};
+    size_t len;
+    uint8_t *packed = workload_answer_pack(&GOOD, &len);
+    uint8_t *bytes = malloc(len + MORE * sizeof(LIST));
+    assert_non_null(bytes);
+    memcpy(bytes, packed, len);
+    for (size_t i = 0; i < MORE; i++)
+        memcpy(bytes + len + i * sizeof(LIST), LIST, sizeof(LIST));
+    struct workload_messages_answer *answer =
+        workload_messages_read_answer(bytes, len + MORE * sizeof(LIST), &ANY, &err);
+    assert_non_null(answer);
+    assert_int_equal(workload_messages_fetched(answer)->num_crls, GOOD.num_crls + MORE);
+    workload_messages_answer_free(answer);
+    free(bytes);
+    free(packed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +270,7 @@ int main(void)
         cmocka_unit_test(an_empty_federated_bundle_is_as_none_and_holds_up_nothing),
         cmocka_unit_test(what_is_no_message_is_refused),
         cmocka_unit_test(too_many_of_anything_is_refused),
+        cmocka_unit_test(more_lists_than_are_used_hold_up_no_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
