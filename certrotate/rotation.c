@@ -370,9 +370,10 @@ static int hold_candidate(struct rotation *rotation, const struct candidate *can
 {
     struct rotation_overlap overlap = overlap_with(rotation, candidate->roots, now_ms);
     struct err trouble = {0};
+    const struct rotation_parts parts = {candidate->svid, candidate->roots, &overlap,
+                                         &candidate->extras};
     struct identity *identity = rotation_trust_make_identity(
-        &rotation->trust, candidate->svid, candidate->roots, &overlap, &candidate->extras,
-        rotation->status.epoch + 1, now_ms, &trouble, err);
+        &rotation->trust, &parts, rotation->status.epoch + 1, now_ms, &trouble, err);
     if (identity == NULL)
         return -1;
     rotation_trust_set_roots(&rotation->trust, candidate->roots, &overlap);
@@ -530,9 +531,11 @@ static bool republish(struct rotation *rotation, int64_t now_ms)
     struct identity *identity = NULL;
     struct err err;
     if (rotation->identity != NULL) {
-        identity = rotation_trust_make_identity(
-            &rotation->trust, identity_svid(rotation->identity), rotation->trust.roots, &overlap,
-            &rotation->trust.brought, rotation->status.epoch + 1, now_ms, NULL, &err);
+        const struct rotation_parts parts = {identity_svid(rotation->identity),
+                                             rotation->trust.roots, &overlap,
+                                             &rotation->trust.brought};
+        identity = rotation_trust_make_identity(&rotation->trust, &parts,
+                                                rotation->status.epoch + 1, now_ms, NULL, &err);
         if (identity == NULL) {
             refuse_set(rotation, &err);
             return false;
