@@ -265,8 +265,29 @@ static void each_attribute_matches_as_the_field_matches_it(void **state)
          {ONE_MATCH(.not_service_accounts = LIST(struct mesh_account, {"a", "b"}))},
          none,
          true},
+        {"no identity: not exact",
+         {ONE_MATCH(.not_principals = PATTERNS({MESH_EXACT, "cluster.local/ns/shop/sa/frontend"}))},
+         none,
+         true},
+        {"no identity: not namespace",
+         {ONE_MATCH(.not_namespaces = PATTERNS({MESH_EXACT, "shop"}))},
+         none,
+         true},
+        {"no identity: not namespace presence",
+         {ONE_MATCH(.not_namespaces = PATTERNS({MESH_PRESENCE, NULL}))},
+         none,
+         true},
+        {"no identity: not a namespace, but somebody",
+         {ONE_MATCH(.principals = PATTERNS({MESH_PRESENCE, NULL}),
+                    .not_namespaces = PATTERNS({MESH_EXACT, "shop"}))},
+         none,
+         false},
         {"identity: not presence",
          {ONE_MATCH(.not_principals = PATTERNS({MESH_PRESENCE, NULL}))},
+         &frontend,
+         false},
+        {"identity: not namespace presence",
+         {ONE_MATCH(.not_namespaces = PATTERNS({MESH_PRESENCE, NULL}))},
          &frontend,
          false},
 
@@ -294,6 +315,34 @@ static void each_attribute_matches_as_the_field_matches_it(void **state)
          {ONE_MATCH(.namespaces = PATTERNS({MESH_PRESENCE, NULL}))},
          &named,
          false},
+        {"another kind: not exact",
+         {ONE_MATCH(.not_principals = PATTERNS({MESH_EXACT, "cn:x/sa/frontend"}))},
+         &named,
+         false},
+        {"another kind: not prefix",
+         {ONE_MATCH(.not_principals = PATTERNS({MESH_PREFIX, "cn:"}))},
+         &named,
+         false},
+        {"another kind: not presence",
+         {ONE_MATCH(.not_principals = PATTERNS({MESH_PRESENCE, NULL}))},
+         &named,
+         false},
+        {"another kind: not another name",
+         {ONE_MATCH(.not_principals = PATTERNS({MESH_EXACT, "cn:y"}, {MESH_PREFIX, "dns:"}))},
+         &named,
+         true},
+        {"another kind: not an ending, which is one of a SPIFFE ID",
+         {ONE_MATCH(.not_principals = PATTERNS({MESH_SUFFIX, "/sa/frontend"}))},
+         &named,
+         true},
+        {"another kind: not namespace presence",
+         {ONE_MATCH(.not_namespaces = PATTERNS({MESH_PRESENCE, NULL}))},
+         &named,
+         true},
+        {"another kind: not service account",
+         {ONE_MATCH(.not_service_accounts = LIST(struct mesh_account, {"shop", "frontend"}))},
+         &named,
+         true},
         {"free path: principal",
          {ONE_MATCH(.principals = PATTERNS({MESH_EXACT, "cluster.local/build/runner"}))},
          &spire_peer,
@@ -302,6 +351,10 @@ static void each_attribute_matches_as_the_field_matches_it(void **state)
          {ONE_MATCH(.namespaces = PATTERNS({MESH_PRESENCE, NULL}))},
          &spire_peer,
          false},
+        {"free path: not namespace",
+         {ONE_MATCH(.not_namespaces = PATTERNS({MESH_PRESENCE, NULL}))},
+         &spire_peer,
+         true},
         {"free path: service account",
          {ONE_MATCH(.service_accounts = LIST(struct mesh_account, {"", ""}))},
          &spire_peer,
@@ -635,6 +688,7 @@ static void a_principal_matches_under_any_name_of_our_trust_domain(void **state)
         assert_int_equal(allows(&positive, &renamed), ROWS[i].of_renamed);
         assert_int_equal(allows(&negative, &renamed), !ROWS[i].of_renamed);
         assert_int_equal(allows(&positive, &federated), ROWS[i].of_federated);
+        assert_int_equal(allows(&negative, &federated), !ROWS[i].of_federated);
     }
     /* Its namespace is not the one that a policy of ours means. */
     struct mesh_pattern shop = {MESH_EXACT, "shop"};
@@ -643,8 +697,15 @@ static void a_principal_matches_under_any_name_of_our_trust_domain(void **state)
                                              .scope = MESH_POLICY_NAMESPACE,
                                              .action = MESH_ALLOW,
                                              ONE_MATCH(.namespaces = {&shop, 1})};
+    const struct mesh_policy by_no_namespace = {.name = "p",
+                                                .namespace_ = "shop",
+                                                .scope = MESH_POLICY_NAMESPACE,
+                                                .action = MESH_ALLOW,
+                                                ONE_MATCH(.not_namespaces = {&shop, 1})};
     assert_true(allows(&by_namespace, &renamed));
     assert_false(allows(&by_namespace, &federated));
+    assert_false(allows(&by_no_namespace, &renamed));
+    assert_true(allows(&by_no_namespace, &federated));
 }
 
 int main(void)
