@@ -34,6 +34,9 @@ enum ports_mode {
 /* "mesh", "mtls" ... Static storage. */
 const char *ports_mode_name(enum ports_mode mode);
 
+/* What a server wants said in clear before TLS begins. */
+enum ports_starttls { PORTS_STARTTLS_NONE, PORTS_STARTTLS_POSTGRESQL };
+
 /* Files of PEM. Both NULL: the workload's own certificate. */
 struct ports_certificate {
     const char *cert_file; /* leaf first */
@@ -79,8 +82,9 @@ struct ports_destination {
     const char *ca_file; /* with server_name */
     unsigned verify_depth;
     struct ports_certificate certificate; /* presented when asked for; has no names */
-    const char *sni;                      /* NULL: server_name where it is a DNS name, else none */
-    const char *const *alpn;              /* offered; none: no ALPN */
+    enum ports_starttls starttls;
+    const char *sni;         /* NULL: server_name where it is a DNS name, else none */
+    const char *const *alpn; /* offered; none: no ALPN */
     size_t num_alpn;
     bool allow_tls12;
     bool resumption;

@@ -238,14 +238,17 @@ static void read_expected(struct yaml_reader *reader, const struct yaml_node *no
 static void read_destination(struct yaml_reader *reader, const struct yaml_node *node,
                              struct ports_destination *destination)
 {
-    static const char *const keys[] = {"match", "server-name", "spiffe-ids", "ca",
-                                       "cert",  "key",         "sni",        "verify-depth",
-                                       "alpn",  "min-tls",     "resumption", NULL};
+    static const char *const keys[] = {
+        "match",        "server-name", "spiffe-ids", "ca",         "cert",     "key", "sni",
+        "verify-depth", "alpn",        "min-tls",    "resumption", "starttls", NULL};
+    static const char *const protocols[] = {"none", "postgresql", NULL};
     if (!yaml_reader_map(reader, node, keys))
         return;
     read_match(reader, yaml_reader_required(reader, node, "match"), destination);
     read_expected(reader, node, destination);
     read_key_pair(reader, node, &destination->certificate);
+    destination->starttls = (enum ports_starttls)yaml_reader_enum(
+        reader, yaml_reader_find(node, "starttls"), protocols);
     destination->sni = ports_text_dns(reader, yaml_reader_find(node, "sni"));
     destination->alpn = ports_text_list(reader, yaml_reader_find(node, "alpn"), PORTS_ALPN_MAX,
                                         ports_text_alpn, &destination->num_alpn);

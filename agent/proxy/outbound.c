@@ -170,6 +170,13 @@ static void outbound_on_dial_connected(void *owner)
     session->attempt_at_ms = net_loop_now_ms(session->proxy->loop);
 }
 
+static enum starttls outbound_starttls(const struct session *session)
+{
+    bool is_postgresql = session->direct == SESSION_DIRECT_ORIGIN &&
+                         session->origin->config->starttls == PORTS_STARTTLS_POSTGRESQL;
+    return is_postgresql ? STARTTLS_POSTGRESQL : STARTTLS_NONE;
+}
+
 /* TLS to session->target_addr. `context` NULL: there is no valid identity for it. */
 static void outbound_start_dial(struct session *session, struct tls_context *context,
                                 const struct mesh_decision *expected)
@@ -187,6 +194,7 @@ static void outbound_start_dial(struct session *session, struct tls_context *con
         .num_expected = expected != NULL ? expected->num_identities : 0,
         .tcp = proxy->options.tcp,
         .connect_timeout_ms = proxy->options.connect_timeout_ms,
+        .starttls = outbound_starttls(session),
         .tls_timeout_ms = proxy->options.tls_timeout_ms,
         .on_connected = outbound_on_dial_connected,
     };

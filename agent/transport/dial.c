@@ -10,11 +10,14 @@
 struct dial {
     struct tls_io *io;
     struct tls_context *context;
-    struct net_connect *connect; /* this or the next is under way */
+    struct net_connect *connect; /* one of these three is under way */
+    struct starttls_request *request;
     struct tls_handshake *handshake;
     char **expected;
     size_t num_expected;
+    enum starttls starttls;
     uint64_t tls_timeout_ms;
+    uint64_t tls_until_ms; /* once TCP stands */
     void (*on_connected)(void *owner);
     dial_done *done;
     void *owner;
@@ -66,6 +69,49 @@ static void dial_on_handshake(void *owner, struct stream *stream, enum reason re
     dial_end(owner, stream, reason, err);
 }
 
+static void dial_start_handshake(struct dial *dial, struct stream *stream)
+{
+    uint64_t now_ms = net_loop_now_ms(tls_io_loop(dial->io));
+    struct tls_conn_params params = {
+        .role = TLS_CLIENT,
+        .now_ms = clock_wall_ms(),
+        .expected = (const char *const *)dial->expected,
+        .num_expected = dial->num_expected,
+    };
+    struct err why;
+    dial->handshake =
+        tls_handshake_start(dial->io, stream, dial->context, &params,
+                            dial->tls_until_ms > now_ms ? dial->tls_until_ms - now_ms : 0,
+                            dial_on_handshake, dial, &why);
+    if (dial->handshake != NULL)
+        return;
+    stream_close(stream);
+    dial_end(dial, NULL, why.kind == ERR_NOMEM ? REASON_NO_MEMORY : REASON_TLS_FAILED, &why);
+}
+
+static void dial_on_starttls(void *owner, struct stream *stream, enum reason reason,
+                             const struct err *err)
+{
+    struct dial *dial = owner;
+    dial->request = NULL;
+    if (stream != NULL)
+        dial_start_handshake(dial, stream);
+    else
+        dial_end(dial, NULL, reason, err);
+}
+
+static void dial_start_starttls(struct dial *dial, struct stream *stream)
+{
+    dial->request = starttls_start(tls_io_loop(dial->io), stream, dial->starttls,
+                                   dial->tls_timeout_ms, dial_on_starttls, dial);
+    if (dial->request != NULL)
+        return;
+    struct err why;
+    err_set(&why, ERR_NOMEM, "dial: out of memory");
+    stream_close(stream);
+    dial_end(dial, NULL, REASON_NO_MEMORY, &why);
+}
+
 static void dial_on_connected(void *owner, struct net_tcp *tcp, const struct err *err)
 {
     struct dial *dial = owner;
@@ -77,19 +123,11 @@ static void dial_on_connected(void *owner, struct net_tcp *tcp, const struct err
     if (dial->on_connected != NULL)
         dial->on_connected(dial->owner);
     net_tcp_set_read_size(tcp, TLS_IO_READ);
-    struct tls_conn_params params = {
-        .role = TLS_CLIENT,
-        .now_ms = clock_wall_ms(),
-        .expected = (const char *const *)dial->expected,
-        .num_expected = dial->num_expected,
-    };
-    struct err why;
-    dial->handshake = tls_handshake_start(dial->io, net_tcp_stream(tcp), dial->context, &params,
-                                          dial->tls_timeout_ms, dial_on_handshake, dial, &why);
-    if (dial->handshake != NULL)
-        return;
-    stream_close(net_tcp_stream(tcp));
-    dial_end(dial, NULL, why.kind == ERR_NOMEM ? REASON_NO_MEMORY : REASON_TLS_FAILED, &why);
+    dial->tls_until_ms = net_loop_now_ms(tls_io_loop(dial->io)) + dial->tls_timeout_ms;
+    if (dial->starttls == STARTTLS_NONE)
+        dial_start_handshake(dial, net_tcp_stream(tcp));
+    else
+        dial_start_starttls(dial, net_tcp_stream(tcp));
 }
 
 /* -------------------------------------------------------------------------- starting, ending -- */
@@ -120,6 +158,7 @@ struct dial *dial_start(struct tls_io *io, const struct dial_params *params, dia
     }
     dial->io = io;
     dial->context = tls_context_ref(params->context);
+    dial->starttls = params->starttls;
     dial->tls_timeout_ms = params->tls_timeout_ms;
     dial->on_connected = params->on_connected;
     dial->done = done;
@@ -143,6 +182,7 @@ void dial_cancel(struct dial *dial)
     if (dial == NULL)
         return;
     net_connect_cancel(dial->connect);
+    starttls_cancel(dial->request);
     tls_handshake_cancel(dial->handshake);
     dial_release(dial);
 }

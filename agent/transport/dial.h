@@ -10,6 +10,7 @@
 #include "err.h"
 #include "net_tcp.h"
 #include "reason.h"
+#include "starttls.h"
 #include "stream.h"
 #include "tls_context.h"
 #include "tls_io.h"
@@ -23,13 +24,14 @@ struct dial_params {
     size_t num_expected;
     struct net_tcp_options tcp;
     uint64_t connect_timeout_ms;
-    uint64_t tls_timeout_ms;
+    enum starttls starttls;
+    uint64_t tls_timeout_ms;           /* asking for TLS included */
     void (*on_connected)(void *owner); /* TCP stands, TLS begins; may be NULL */
 };
 
 /*
  * Success: `stream` is a TLS stream and the callback's to keep, reason REASON_DONE, err NULL.
- * Failure: stream NULL, *err lent, and reason is what dial_connect_reason says, or the handshake's.
+ * Failure: stream NULL, *err lent, and reason is what dial_connect_reason says, or the handshake's (tls_handshake.h, starttls.h).
  */
 typedef void dial_done(void *owner, struct stream *stream, enum reason reason,
                        const struct err *err);

@@ -1,8 +1,10 @@
 """TLS to the destination itself: mutual TLS originated for applications that speak plaintext, and Istio's own, to servers that are not ours."""
 
 import contextlib
+import glob
 import json
 import os
+import pwd
 import queue
 import re
 import socket
@@ -26,8 +28,9 @@ DOMAIN = "demo.svc.cluster.local"
 SERVER_NAME = "server.example.test"
 STRANGER = "spiffe://cluster.local/ns/demo/sa/stranger"
 SERVICE_VIP, PAIR_VIP, OLD_VIP, OLD_PAIR_VIP = (f"198.19.0.{number}" for number in (10, 11, 20, 21))
-BY_NAME, BY_SPIFFE_ID, OWN_FILES, BY_HOST, NOWHERE, CLEAR, OTHER_CA, FORGETFUL, NGINX, OLD_NGINX = range(8441, 8451)
+BY_NAME, BY_SPIFFE_ID, OWN_FILES, BY_HOST, NOWHERE, CLEAR, OTHER_CA, FORGETFUL, NGINX, OLD_NGINX, POSTGRESQL = range(8441, 8452)
 PORT, TARGET_PORT = 80, 8080
+DATABASE_USER = "webapp"
 WEB_SERVER = ("basicConstraints=critical,CA:FALSE", "keyUsage=critical,digitalSignature", "extendedKeyUsage=serverAuth")
 WEB_CLIENT = ("basicConstraints=critical,CA:FALSE", "keyUsage=critical,digitalSignature", "extendedKeyUsage=clientAuth")
 TLS13 = (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_3)
@@ -76,6 +79,9 @@ def describe():
     chain, key = PRIVATE.issue(["DNS:client.example.test"], extensions=WEB_CLIENT)
     replace_file(path("own.pem"), chain)
     replace_file(path("own-key.pem"), key, mode=0o600, uid=AGENT_UID)
+    chain, key = PRIVATE.issue([], extensions=WEB_CLIENT, subject=f"/CN={DATABASE_USER}")
+    replace_file(path("database.pem"), chain)
+    replace_file(path("database-key.pem"), key, mode=0o600, uid=AGENT_UID)
     write_ports(destinations())
 
 
@@ -94,6 +100,8 @@ def destinations():
         "other CA": {"match": {"cidr": cidr, "port": OTHER_CA}, **named, "ca": path("other-ca.pem")},
         "nginx": {"match": {"cidr": cidr, "port": NGINX}, **named},
         "old nginx": {"match": {"cidr": cidr, "port": OLD_NGINX}, **named, "min-tls": "1.2"},
+        "PostgreSQL": {"match": {"cidr": cidr, "port": POSTGRESQL}, **named, "cert": path("database.pem"), "key": path("database-key.pem"),
+                       "starttls": "postgresql"},
         "forgetful": {"match": {"cidr": cidr, "port": FORGETFUL}, **named, "resumption": "off"},
     }
 
@@ -445,6 +453,73 @@ class Nginx(Case):
         self.start(MESH.authority.root_file, new=OLD_NGINX, old=NGINX)
         self.assertEqual(self.get(NGINX)[0], "000")
         CLIENT.access_log('direction="outbound" .* reason="tls_version"', self.log_start)
+
+
+class PostgreSQL(Case):
+    """A database that wants to be asked for TLS, and knows its users by the common name of their certificates."""
+
+    SETTINGS = """
+        listen_addresses = '*'
+        port = {port}
+        unix_socket_directories = '{folder}'
+        fsync = off
+        ssl = {ssl}
+        ssl_cert_file = '{folder}/tls.crt'
+        ssl_key_file = '{folder}/tls.key'
+        ssl_ca_file = '{roots}'
+        ssl_min_protocol_version = 'TLSv1.3'
+        """
+    RIGHTS = "hostssl all all all trust clientcert=verify-full\nhost all all all reject\n"
+
+    def start(self, ssl="on"):
+        user = pwd.getpwnam("postgres")
+        folder = tempfile.mkdtemp(dir=NODE.folder)
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        data = os.path.join(folder, "data")
+        chain, key = PRIVATE.issue([f"DNS:{SERVER_NAME}"], extensions=WEB_SERVER)
+        replace_file(os.path.join(folder, "tls.crt"), chain)
+        replace_file(os.path.join(folder, "tls.key"), key, mode=0o600, uid=user.pw_uid)
+        who = {"uid": user.pw_uid, "gid": user.pw_gid}
+        programs = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
+        OUTSIDE.pod.run([f"{programs}/initdb", "-D", data, "-N", "--no-instructions", "--locale=C"], **who)
+        OUTSIDE.pod.run([f"{programs}/postgres", "--single", "-D", data, "postgres"], stdin=f"create role {DATABASE_USER} login\n", **who)
+        replace_file(os.path.join(data, "pg_hba.conf"), self.RIGHTS, uid=user.pw_uid)
+        with open(os.path.join(data, "postgresql.conf"), "a", encoding="ascii") as settings:
+            settings.write(self.SETTINGS.format(port=POSTGRESQL, folder=folder, roots=PRIVATE.root_file, ssl=ssl))
+        process = OUTSIDE.pod.start([f"{programs}/postgres", "-D", data], **who)
+        self.addCleanup(process.stop)
+        OUTSIDE.pod.wait_listening(POSTGRESQL, process)
+        return process
+
+    def ask(self, user=DATABASE_USER):
+        """What psql says when it asks, in clear, how it is connected. It may be told that the database still starts up."""
+        query = ["psql", "-XAt", "-c", "select ssl, version, client_dn from pg_stat_ssl where pid = pg_backend_pid()",
+                 f"host={OUTSIDE.pod.ipv4} port={POSTGRESQL} user={user} dbname=postgres sslmode=disable connect_timeout={WAIT_S}"]
+        answers = []
+
+        def answered():
+            answers.append(CLIENT.pod.run(query, check=False))
+            return "starting up" not in answers[-1].stderr
+        wait_until(answered, "PostgreSQL to have started")
+        return answers[-1]
+
+    def test_an_application_is_known_by_the_agent_s_certificate(self):
+        self.start()
+        self.assertEqual(self.ask().stdout, f"t|TLSv1.3|/CN={DATABASE_USER}\n")
+        CLIENT.access_log(rf'dst\.identity="dns:{SERVER_NAME}" direction="outbound" .* reason="done"', self.log_start)
+
+    def test_it_is_nobody_else(self):
+        self.start()
+        got = self.ask(user="postgres")
+        self.assertEqual(got.stdout, "")
+        self.assertIn('authentication failed for user "postgres"', got.stderr)
+
+    def test_one_without_tls_gets_nothing(self):
+        process = self.start(ssl="off")
+        got = self.ask()
+        self.assertEqual(got.stdout, "")
+        CLIENT.access_log(r'direction="outbound" .* reason="tls_failed" .*the server does not do TLS', self.log_start)
+        self.assertNotIn(DATABASE_USER, process.log())
 
 
 class LiveOrigin(Case):

@@ -110,6 +110,7 @@ static void destinations_keep_the_order_of_the_file(void **state)
                                         "    key: /c/a.key\n"
                                         "    sni: Other.example.com\n"
                                         "    alpn: [postgresql]\n"
+                                        "    starttls: postgresql\n"
                                         "    min-tls: 1.2\n"
                                         "  - match: {cidr: 198.18.0.0/24, port: 443}\n"
                                         "    spiffe-ids: [\"spiffe://cluster.local/ns/a/sa/b\"]\n"
@@ -125,8 +126,10 @@ static void destinations_keep_the_order_of_the_file(void **state)
     assert_string_equal(all[0].sni, "other.example.com");
     assert_string_equal(all[0].certificate.key_file, "/c/a.key");
     assert_string_equal(all[0].alpn[0], "postgresql");
+    assert_int_equal(all[0].starttls, PORTS_STARTTLS_POSTGRESQL);
     assert_true(all[0].allow_tls12);
     assert_null(all[1].host);
+    assert_int_equal(all[1].starttls, PORTS_STARTTLS_NONE);
     assert_int_equal(all[1].cidr.prefix_len, 24);
     assert_null(all[1].server_name);
     assert_string_equal(all[1].spiffe_ids[0], "spiffe://cluster.local/ns/a/sa/b");
@@ -207,6 +210,8 @@ static void a_mistake_is_told_with_its_place(void **state)
         {"destinations: [{match: {port: 1, host: a}, spiffe-ids: []}]", "expected 1 to"},
         {"destinations: [{match: {port: 1, host: a}, server-name: a, ca: /a, key: /b}]",
          "cert and key come together"},
+        {"destinations: [{match: {port: 1, host: a}, server-name: a, ca: /a, starttls: smtp}]",
+         "starttls: expected none or postgresql"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct err err = {0};

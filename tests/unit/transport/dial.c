@@ -17,15 +17,32 @@ static struct ends ends;
 static struct net_listener *listener;
 static struct addr addr;
 static bool silent; /* accept and say nothing */
+static bool asked;  /* wait to be asked for TLS, as a PostgreSQL does */
 static struct net_tcp *accepted;
 static unsigned num_connected;
+
+static void server_on_asked(void *owner, const uint8_t *bytes, size_t len)
+{
+    struct stream *stream = net_tcp_stream(accepted);
+    assert_int_equal(len, 8);
+    stream_read_stop(stream);
+    stream_write(stream, (const uint8_t *)"S", 1);
+    ends_shake(&ends, &ends.server, TLS_SERVER, stream, NULL, 5000);
+}
+
+static const struct stream_handler asked_handler = {.on_read = server_on_asked};
 
 static void on_accept(void *owner, struct net_tcp *tcp)
 {
     if (silent && accepted != NULL)
         stream_close(net_tcp_stream(accepted));
     accepted = tcp;
-    if (!silent)
+    if (silent)
+        return;
+    if (asked) {
+        stream_set_handler(net_tcp_stream(tcp), &asked_handler, NULL);
+        stream_read_start(net_tcp_stream(tcp));
+    } else
         ends_shake(&ends, &ends.server, TLS_SERVER, net_tcp_stream(tcp), NULL, 5000);
 }
 
@@ -40,6 +57,7 @@ static int setup(void **state)
     const struct net_listener_options options = {0};
     struct addr any;
     silent = false;
+    asked = false;
     accepted = NULL;
     num_connected = 0;
     ends_init(&ends);
@@ -87,6 +105,7 @@ static struct dial *start(const char *expected, uint64_t tls_timeout_ms)
         .expected = &expected,
         .num_expected = 1,
         .connect_timeout_ms = 5000,
+        .starttls = asked ? STARTTLS_POSTGRESQL : STARTTLS_NONE,
         .tls_timeout_ms = tls_timeout_ms,
         .on_connected = on_connected,
     };
@@ -109,6 +128,36 @@ static void a_dial_gives_a_stream_to_the_expected_peer(void **state)
     end_write(&ends.client, "hello");
     ends_settle(&ends);
     assert_true(end_has(&ends.server, "hello"));
+}
+
+static void a_server_that_wants_to_be_asked_for_tls_is_asked(void **state)
+{
+    asked = true;
+    start(SERVER_ID, 5000);
+    ends_until(&ends, ends_both_shaken);
+    assert_int_equal(ends.client.reason, REASON_DONE);
+    assert_int_equal(num_connected, 1);
+    end_write(&ends.client, "hello");
+    ends_settle(&ends);
+    assert_true(end_has(&ends.server, "hello"));
+}
+
+static void a_server_that_wants_to_be_asked_is_verified_like_any_other(void **state)
+{
+    asked = true;
+    start(STRANGER_ID, 5000);
+    ends_until(&ends, ends_both_shaken);
+    assert_int_equal(ends.client.reason, REASON_IDENTITY_MISMATCH);
+}
+
+static void a_server_that_does_not_answer_the_asking_times_out(void **state)
+{
+    asked = true;
+    silent = true;
+    start(SERVER_ID, 50);
+    ends_until(&ends, client_is_done);
+    assert_int_equal(ends.client.reason, REASON_TLS_TIMEOUT);
+    ends_settle(&ends);
 }
 
 static void a_closed_port_is_refused(void **state)
@@ -149,6 +198,11 @@ static void a_cancelled_dial_is_silent_at_every_stage(void **state)
     silent = true;
     dial_cancel(start(SERVER_ID, 5000));
     struct dial *dial = start(SERVER_ID, 5000);
+    ends_until(&ends, client_is_connected);
+    dial_cancel(dial);
+    asked = true;
+    num_connected = 0;
+    dial = start(SERVER_ID, 5000);
     ends_until(&ends, client_is_connected);
     dial_cancel(dial);
     dial_cancel(NULL);
@@ -194,6 +248,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         DIAL_TEST(a_dial_gives_a_stream_to_the_expected_peer),
+        DIAL_TEST(a_server_that_wants_to_be_asked_for_tls_is_asked),
+        DIAL_TEST(a_server_that_wants_to_be_asked_is_verified_like_any_other),
+        DIAL_TEST(a_server_that_does_not_answer_the_asking_times_out),
         DIAL_TEST(a_closed_port_is_refused),
         DIAL_TEST(a_peer_of_another_identity_is_refused),
         DIAL_TEST(a_peer_that_accepts_and_says_nothing_times_out),
