@@ -73,6 +73,42 @@ uint8_t *file_read(const char *path, size_t max, size_t *len, struct err *err)
     return bytes;
 }
 
+/* NULL: *err. */
+static uint8_t *read_stream(int fd, const char *name, size_t max, size_t *len, struct err *err)
+{
+    uint8_t *bytes = malloc(max + 1);
+    if (bytes == NULL) {
+        err_set(err, ERR_NOMEM, "%s: out of memory", name);
+        return NULL;
+    }
+    ptrdiff_t result = read_all(fd, name, bytes, max + 1, err);
+    if (result > (ptrdiff_t)max)
+        result = err_set(err, ERR_LIMIT, "%s: more than the %zu bytes that are allowed", name, max);
+    if (result < 0) {
+        file_read_free(bytes, max + 1);
+        return NULL;
+    }
+    *len = (size_t)result;
+    return bytes;
+}
+
+uint8_t *file_read_any(const char *path, size_t max, size_t *len, struct err *err)
+{
+    if (strcmp(path, "-") == 0)
+        return read_stream(STDIN_FILENO, "standard input", max, len, err);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        if (errno == ENOENT)
+            err_set(err, ERR_NOT_FOUND, "%s: there is no such file", path);
+        else
+            err_set_sys(err, errno, "%s", path);
+        return NULL;
+    }
+    uint8_t *bytes = read_stream(fd, path, max, len, err);
+    close(fd);
+    return bytes;
+}
+
 void file_read_free(uint8_t *bytes, size_t len)
 {
     if (bytes != NULL)

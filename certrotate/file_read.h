@@ -14,6 +14,12 @@
  */
 uint8_t *file_read(const char *path, size_t max, size_t *len, struct err *err);
 
+/*
+ * The same of any kind of file, "-" for standard input, to its end: waits for whoever writes into a
+ * pipe, and is for programs that have nothing else to do meanwhile.
+ */
+uint8_t *file_read_any(const char *path, size_t max, size_t *len, struct err *err);
+
 /* NULL is ignored. */
 void file_read_free(uint8_t *bytes, size_t len);
 

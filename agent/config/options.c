@@ -108,7 +108,8 @@ static int read_flag(struct options *options, const char *arg, const char *next,
 static int read_flags(struct options *options, int argc, char *const *argv, struct err *err)
 {
     const char *first_word = options->table->first_word;
-    bool has_word = first_word != NULL && argc > 1 && argv[1][0] != '-';
+    /* "-" alone is a file's name to many: standard input. */
+    bool has_word = first_word != NULL && argc > 1 && (argv[1][0] != '-' || argv[1][1] == '\0');
     if (has_word && give_flag(options, known_spec(options, first_word), argv[1], err) < 0)
         return -1;
     for (int i = has_word ? 2 : 1; i < argc;) {

@@ -24,7 +24,7 @@ static const struct exit_text inspect_exits[] = {
     {INSPECT_GOOD, "it verifies; or it was shown, with nothing to judge it by"},
     {INSPECT_FAILED, "could not be done"},
     {INSPECT_USAGE, "the options are wrong"},
-    {INSPECT_REFUSED, "peers would refuse it"},
+    {INSPECT_REFUSED, "peers would refuse it, or it is no certificate"},
     {INSPECT_NOT_READ, "a file could not be read"},
     {INSPECT_UNREACHABLE, "the address does not answer, or not with TLS"},
 };

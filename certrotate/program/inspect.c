@@ -249,13 +249,28 @@ static int read_judge(struct judge *judge, const struct inspect_config *config,
     return read_crls(judge, config->crl_file, err);
 }
 
-static enum inspect_exit judge_chain(const struct inspect_config *config,
-                                     const struct inspect_chain *chain, int64_t now_ms,
-                                     struct buf *out, struct err *err)
+/* Without roots: only what is no certificate is bad for sure. */
+static enum inspect_exit judge_by_nothing(const struct inspect_chain *chain, struct buf *out,
+                                          struct err *err)
 {
     static const char NONE[] =
         "verdict: none; --trust-bundle, --client-ca or --server-ca gives the "
         "roots to judge by\n";
+    size_t i = 0;
+    while (i < chain->num_certs && inspect_text_is_cert(&chain->certs[i]))
+        i++;
+    if (i == chain->num_certs)
+        return buf_append_str(out, NONE) < 0 ? out_of_memory(err) : INSPECT_GOOD;
+    struct err why;
+    err_set(&why, ERR_INVALID, "certificate %zu of %zu is none that could be read", i + 1,
+            chain->num_certs);
+    return say_refused(REASON_CERT_MALFORMED, &why, out) < 0 ? out_of_memory(err) : INSPECT_REFUSED;
+}
+
+static enum inspect_exit judge_chain(const struct inspect_config *config,
+                                     const struct inspect_chain *chain, int64_t now_ms,
+                                     struct buf *out, struct err *err)
+{
     struct judge judge = {0};
     enum inspect_exit exit;
     if (read_judge(&judge, config, chain, err) < 0)
@@ -267,7 +282,7 @@ static enum inspect_exit judge_chain(const struct inspect_config *config,
     else if (judge.bundle != NULL)
         exit = verify(config, chain, &judge, now_ms, out, err);
     else
-        exit = buf_append_str(out, NONE) < 0 ? out_of_memory(err) : INSPECT_GOOD;
+        exit = judge_by_nothing(chain, out, err);
     judge_done(&judge);
     return exit;
 }

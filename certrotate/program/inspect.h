@@ -14,7 +14,7 @@ enum inspect_exit {
     INSPECT_GOOD = 0,      /* it verifies; or it was shown, and nothing to judge it by was given */
     INSPECT_FAILED = 1,    /* out of memory, or the output is not to be had */
     INSPECT_USAGE = 64,    /* EX_USAGE */
-    INSPECT_REFUSED = 65,  /* EX_DATAERR: a peer would refuse it */
+    INSPECT_REFUSED = 65,  /* EX_DATAERR: a peer would refuse it, or it is none */
     INSPECT_NOT_READ = 66, /* EX_NOINPUT: a file cannot be read */
     INSPECT_UNREACHABLE = 69, /* EX_UNAVAILABLE: the address does not answer, or not with TLS */
 };

@@ -143,10 +143,10 @@ int inspect_chain_parse(struct inspect_chain *chain, const uint8_t *bytes, size_
 int inspect_chain_read(struct inspect_chain *chain, const char *path, struct err *err)
 {
     size_t len;
-    uint8_t *bytes = file_read(path, INSPECT_CHAIN_FILE_MAX, &len, err);
+    uint8_t *bytes = file_read_any(path, INSPECT_CHAIN_FILE_MAX, &len, err);
     if (bytes == NULL)
         return -1;
     int result = inspect_chain_parse(chain, bytes, len, err);
     file_read_free(bytes, len); /* there may be a key in it */
-    return result < 0 ? err_prefix(err, "%s", path) : 0;
+    return result < 0 ? err_prefix(err, "%s", strcmp(path, "-") == 0 ? "standard input" : path) : 0;
 }

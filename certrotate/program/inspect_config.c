@@ -20,9 +20,12 @@ enum { SECOND = 1000, MINUTE = 60 * SECOND };
 #define DOOR   "Outside of the mesh: an application's own door, and destinations"
 
 static const struct option_spec specs[] = {
-    OPTION("file", OPTION_PATH, file, "", WHAT,
-           .help = "PEM or DER file of a certificate and its intermediates; a key in it is passed "
-                   "over. Also without --file, as the first word."),
+    OPTION(
+        "file", OPTION_PATH, file, "", WHAT,
+        .help =
+            "PEM or DER file of a certificate and its intermediates; a key in it is passed "
+            "over. \"-\" is standard input: what openssl s_client -showcerts prints can be piped "
+            "in. Also without --file, as the first word."),
     OPTION("address", OPTION_TEXT, address, "", WHAT,
            .help = "ip:port of a TLS server, whose certificate is looked at as it presents it. No "
                    "certificate of our own is shown, and nothing is sent."),

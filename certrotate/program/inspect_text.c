@@ -278,6 +278,16 @@ static int add_der(struct buf *out, const struct peer_cert_der *der, int64_t now
     return result;
 }
 
+bool inspect_text_is_cert(const struct peer_cert_der *der)
+{
+    const uint8_t *at = der->bytes;
+    X509 *cert = d2i_X509(NULL, &at, (long)der->len);
+    bool result = cert != NULL;
+    X509_free(cert);
+    ERR_clear_error();
+    return result;
+}
+
 bool inspect_text_is_ca(const struct peer_cert_der *der)
 {
     const uint8_t *at = der->bytes;

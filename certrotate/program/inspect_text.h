@@ -15,6 +15,9 @@
  */
 int inspect_text_write(const struct inspect_chain *chain, int64_t now_ms, struct buf *out);
 
+/* Whether it is a certificate at all. */
+bool inspect_text_is_cert(const struct peer_cert_der *der);
+
 /* Whether it is a CA's; what cannot be read is not. */
 bool inspect_text_is_ca(const struct peer_cert_der *der);
 

@@ -11,6 +11,8 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "cert_builder.h"
@@ -223,6 +225,48 @@ static void a_certificate_that_is_none_is_shown_as_that(void **state)
                      INSPECT_REFUSED);
     expect(place, "certificate 1 of 1\n  cannot be read\n");
     expect(place, "verdict: refused (cert_malformed): ");
+    assert_int_equal(run(place, WORDS(none)), INSPECT_REFUSED);
+    expect(place, "verdict: refused (cert_malformed): certificate 1 of 1 is none");
+}
+
+/* What is written by somebody else into a pipe, as standard input. */
+static enum inspect_exit run_piped(struct place *place, const char *text, size_t times)
+{
+    int ends[2], former = dup(STDIN_FILENO);
+    assert_int_equal(pipe(ends), 0);
+    pid_t writer = fork();
+    if (writer == 0) {
+        bool written = true;
+        signal(SIGPIPE, SIG_IGN);
+        close(ends[0]);
+        for (size_t i = 0; written && i < times; i++)
+            written = write(ends[1], text, strlen(text)) > 0;
+        _exit(0);
+    }
+    close(ends[1]);
+    dup2(ends[0], STDIN_FILENO);
+    close(ends[0]);
+    enum inspect_exit exit = run(place, WORDS("-", "--trust-bundle", in(place, "root.pem")));
+    dup2(former, STDIN_FILENO);
+    close(former);
+    assert_int_equal(waitpid(writer, NULL, 0), writer);
+    return exit;
+}
+
+static void a_certificate_comes_by_standard_input(void **state)
+{
+    struct place *place = *state;
+    struct buf text = {0};
+    assert_int_equal(buf_append_str(&text, "CONNECTED(00000003)\n---\nCertificate chain\n"), 0);
+    assert_int_equal(buf_append_str(&text, cert_builder_chain_pem(place->leaf)), 0);
+    assert_int_equal(buf_append(&text, "", 1), 0);
+    assert_int_equal(run_piped(place, (const char *)buf_head(&text), 1), INSPECT_GOOD);
+    expect(place, "certificate 2 of 2, of a CA\n");
+    assert_int_equal(run_piped(place, "nothing", 1), INSPECT_NOT_READ);
+    assert_non_null(strstr(place->err.message, "standard input: there is no certificate in it"));
+    assert_int_equal(run_piped(place, (const char *)buf_head(&text), 100 * 1000), INSPECT_NOT_READ);
+    assert_non_null(strstr(place->err.message, "standard input: more than the 1048576 bytes"));
+    buf_done(&text);
 }
 
 /* What the tutorials make: a common name, and an extended key usage or none. */
@@ -422,6 +466,7 @@ int main(void)
         TEST(der_and_files_with_a_key_are_read),
         TEST(what_cannot_be_read_is_named),
         TEST(a_certificate_that_is_none_is_shown_as_that),
+        TEST(a_certificate_comes_by_standard_input),
         TEST(a_callers_certificate_is_judged_as_an_mtls_port_does),
         TEST(all_that_is_wrong_is_said_whoever_the_issuer_is),
         TEST(a_servers_certificate_is_judged_as_a_destination_does),

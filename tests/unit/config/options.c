@@ -390,6 +390,10 @@ static void a_first_word_is_the_value_of_the_option_that_the_table_names(void **
     assert_string_equal(values.text, "word");
     assert_int_equal(values.number, 9);
     options_free(options);
+    options = parse_with(&with_word, WORDS("-"), NULL, &values, &err);
+    assert_non_null(options);
+    assert_string_equal(values.text, "-");
+    options_free(options);
     assert_null(parse_with(&with_word, WORDS("word", "--text", "other"), NULL, &values, &err));
     assert_string_equal(err.message, "--text: given twice");
     assert_null(parse_with(&with_word, WORDS("--number", "9", "word"), NULL, &values, &err));
