@@ -13,7 +13,7 @@
 #include "stream.h"
 
 enum starttls {
-    STARTTLS_NONE,       /* TLS begins with the first byte */
+    STARTTLS_NONE, /* TLS begins with the first byte */
     STARTTLS_POSTGRESQL, /* SSLRequest, answered by "S" (PostgreSQL manual, Message Flow: SSL Session Encryption) */
 };
 
