@@ -276,6 +276,7 @@ static void send_end(struct net_tcp *tcp)
 {
     /* Not uv_shutdown, which defers the call by a round of the loop. */
     if (shutdown(fd_of(tcp), SHUT_WR) == 0) {
+        tcp->end_sent = true;
         net_task_schedule(tcp->loop, &tcp->later);
         return;
     }
@@ -461,7 +462,8 @@ size_t net_tcp_undelivered(const struct net_tcp *tcp)
     /* What the kernel knows of a connection's bytes outlives the connection, until the socket is closed. */
     if (ioctl(fd_of(tcp), TIOCOUTQ, &unacknowledged) < 0 || unacknowledged < 0)
         return SIZE_MAX;
-    return tcp->num_untaken + (size_t)unacknowledged;
+    size_t end = tcp->shutdown_asked && !tcp->end_sent ? 1 : 0;
+    return tcp->num_untaken + (size_t)unacknowledged + end;
 }
 
 const struct addr *net_tcp_peer(const struct net_tcp *tcp)

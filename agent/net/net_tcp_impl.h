@@ -44,7 +44,8 @@ struct net_tcp {
     bool eof_seen;
     bool was_high; /* the queue was at the high mark: on_writable is owed */
     bool shutdown_asked;
-    bool failed; /* on_failed was called */
+    bool end_sent; /* and done: the kernel has our end, after everything else */
+    bool failed;   /* on_failed was called */
     bool closed;
 
     struct addr local;

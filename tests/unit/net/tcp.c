@@ -574,6 +574,32 @@ static void the_queue_is_counted_exactly_and_bounded(void **state)
     recorder_done(&ours);
 }
 
+/* As long as the queue keeps our end from being sent, the kernel does not count it. */
+static void an_end_that_is_not_sent_yet_is_not_delivered(void **state)
+{
+    int fds[2];
+    recorder_unix_pair(fds);
+    struct recorder ours, theirs;
+    recorder_init(&ours, loop, fds[0]);
+    static const char block[10000];
+    while (stream_queued(ours.stream) < STREAM_HIGH_WATER)
+        recorder_write(&ours, block, sizeof(block));
+    recorder_shutdown(&ours);
+    recorder_init(&theirs, loop, fds[1]);
+    size_t queued = stream_queued(ours.stream);
+    int unacknowledged = 0;
+    assert_int_equal(ioctl(fds[0], TIOCOUTQ, &unacknowledged), 0);
+    assert_true(queued > 0);
+    assert_int_equal(net_tcp_undelivered(ours.tcp), queued + (size_t)unacknowledged + 1);
+
+    recorder_read_start(&theirs);
+    theirs.is_done = recorder_has_eof;
+    net_loop_run(loop);
+    assert_true(net_tcp_undelivered(ours.tcp) <= 1);
+    recorder_done(&theirs);
+    recorder_done(&ours);
+}
+
 static void check_low_mark(struct recorder *recorder, const char *event)
 {
     if (strcmp(event, "writable") != 0)
@@ -820,6 +846,7 @@ int main(void)
         LOOP_TEST(stopping_inside_on_read_stops_at_once),
         LOOP_TEST(a_large_read_size_takes_more_at_once),
         LOOP_TEST(the_queue_is_counted_exactly_and_bounded),
+        LOOP_TEST(an_end_that_is_not_sent_yet_is_not_delivered),
         LOOP_TEST(writable_comes_once_when_the_queue_has_fallen),
         LOOP_TEST(below_the_high_mark_nobody_waits_for_writable),
         LOOP_TEST(large_volumes_arrive_unchanged_both_ways_at_once),
