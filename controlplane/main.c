@@ -14,6 +14,7 @@
 
 #include "controlplane.h"
 #include "sign.h"
+#include "utf8.h"
 
 struct program {
     struct net_loop *loop;
@@ -29,9 +30,14 @@ static int print_and_free(struct buf *text, int rc)
     return written ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* Messages quote what others wrote. */
 static int fail(int status, const struct err *err)
 {
-    fprintf(stderr, "remora-controlplane: %s\n", err->message);
+    struct buf text = {0};
+    if (utf8_append_visible(&text, err->message) == 0)
+        fprintf(stderr, "remora-controlplane: %.*s\n", (int)buf_len(&text),
+                (const char *)buf_head(&text));
+    buf_done(&text);
     return status;
 }
 

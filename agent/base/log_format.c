@@ -6,16 +6,6 @@
 #include "clock.h"
 #include "utf8.h"
 
-/* Code points that are text by UTF-8 and yet must not reach a terminal or a line splitter as they
- * are. */
-static bool is_control(uint32_t point)
-{
-    return point < 0x20 || (point >= 0x7f && point < 0xa0) || /* C0, DEL, C1 */
-           (point >= 0x200b && point <= 0x200f) ||            /* invisible, direction marks */
-           (point >= 0x2028 && point <= 0x202e) || /* line separators, direction overrides */
-           (point >= 0x2060 && point <= 0x2069) || point == 0xfeff;
-}
-
 static int append_escape(struct buf *line, uint32_t point)
 {
     switch (point) {
@@ -30,7 +20,7 @@ static int append_escape(struct buf *line, uint32_t point)
     case '\t':
         return buf_append_str(line, "\\t");
     default:
-        return buf_printf(line, "\\u%04" PRIx32, point); /* is_control() has none past U+FFFF */
+        return buf_printf(line, "\\u%04" PRIx32, point); /* utf8_is_control has none past U+FFFF */
     }
 }
 
@@ -53,7 +43,7 @@ static size_t append_special(struct buf *line, enum log_format format, const cha
     if (len == 0)
         rc = buf_printf(line, format == LOG_JSON ? "\\\\x%02x" : "\\x%02x",
                         (unsigned)(uint8_t)*text);
-    else if (point == '"' || point == '\\' || is_control(point))
+    else if (point == '"' || point == '\\' || utf8_is_control(point))
         rc = append_escape(line, point);
     else
         rc = buf_append(line, text, len);

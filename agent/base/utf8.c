@@ -1,5 +1,6 @@
 #include "utf8.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 size_t utf8_read(const char *text, uint32_t *point)
@@ -45,4 +46,30 @@ bool utf8_is_text(const char *bytes, size_t len)
         at += step;
     }
     return true;
+}
+
+bool utf8_is_control(uint32_t point)
+{
+    return point < 0x20 || (point >= 0x7f && point < 0xa0) || /* C0, DEL, C1 */
+           point == 0x061c ||                                 /* a direction mark */
+           (point >= 0x200b && point <= 0x200f) ||            /* invisible, direction marks */
+           (point >= 0x2028 && point <= 0x202e) || /* line separators, direction overrides */
+           (point >= 0x2060 && point <= 0x2069) || point == 0xfeff;
+}
+
+int utf8_append_visible(struct buf *out, const char *text)
+{
+    int result = 0;
+    while (*text != '\0' && result == 0) {
+        uint32_t point;
+        size_t len = utf8_read(text, &point);
+        if (len == 0)
+            result = buf_printf(out, "\\x%02x", (unsigned)(uint8_t)*text);
+        else if (utf8_is_control(point))
+            result = buf_printf(out, "\\u%04" PRIx32, point);
+        else
+            result = buf_append(out, text, len);
+        text += len == 0 ? 1 : len;
+    }
+    return result;
 }

@@ -12,6 +12,7 @@
 #include "certrotate_texts.h"
 #include "export.h"
 #include "inspect.h"
+#include "utf8.h"
 
 static int print_and_free(struct buf *text, int rc)
 {
@@ -22,9 +23,14 @@ static int print_and_free(struct buf *text, int rc)
     return written ? CERTROTATE_DONE : CERTROTATE_FAILED;
 }
 
+/* Messages quote what others wrote. */
 static int fail(int status, const struct err *err)
 {
-    fprintf(stderr, "remora-certrotate: %s\n", err->message);
+    struct buf text = {0};
+    if (utf8_append_visible(&text, err->message) == 0)
+        fprintf(stderr, "remora-certrotate: %.*s\n", (int)buf_len(&text),
+                (const char *)buf_head(&text));
+    buf_done(&text);
     return status;
 }
 

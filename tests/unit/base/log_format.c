@@ -62,6 +62,7 @@ static void hostile_text_is_escaped(void **state)
         {"\xc2\x85", "\\u0085", "\\u0085"},           /* NEL ends a line for some */
         {"\xe2\x80\xa8", "\\u2028", "\\u2028"},       /* so does LINE SEPARATOR */
         {"\xe2\x80\xae", "\\u202e", "\\u202e"},       /* turns the text round on a screen */
+        {"\xd8\x9c", "\\u061c", "\\u061c"},           /* so may ARABIC LETTER MARK */
         {"\xff\xfe", "\\xff\\xfe", "\\\\xff\\\\xfe"}, /* never UTF-8 */
         {"\xc3", "\\xc3", "\\\\xc3"},                 /* cut short by the end */
         {"\xc3(", "\\xc3(", "\\\\xc3("},              /* cut short by text */

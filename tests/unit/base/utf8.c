@@ -76,11 +76,35 @@ static void text_is_utf_8_without_a_nul(void **state)
         assert_int_equal(utf8_is_text(cases[i].bytes, cases[i].len), cases[i].expected);
 }
 
+static void what_others_wrote_does_nothing_to_a_terminal(void **state)
+{
+    static const struct {
+        const char *text, *visible;
+    } cases[] = {
+        {"", ""},
+        {"plain, \"quoted\" and \\", "plain, \"quoted\" and \\"},
+        {"\xc3\xa4\xf0\x9f\x90\x9f", "\xc3\xa4\xf0\x9f\x90\x9f"},
+        {"\x1b[2J\n\x7f", "\\u001b[2J\\u000a\\u007f"},
+        {"a\xe2\x80\xaez\xd8\x9c", "a\\u202ez\\u061c"}, /* turns round what follows */
+        {"\xe2\x80\x8b\xef\xbb\xbf", "\\u200b\\ufeff"}, /* invisible */
+        {"\xff(", "\\xff("},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct buf out = {0};
+        assert_int_equal(utf8_append_visible(&out, cases[i].text), 0);
+        assert_int_equal(buf_append(&out, "", 1), 0);
+        assert_string_equal((const char *)buf_head(&out), cases[i].visible);
+        buf_done(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_the_shortest_form_and_nothing_else),
         cmocka_unit_test(text_is_utf_8_without_a_nul),
+        cmocka_unit_test(what_others_wrote_does_nothing_to_a_terminal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

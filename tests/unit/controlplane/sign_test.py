@@ -122,6 +122,13 @@ class SignTest(unittest.TestCase):
         self.sign(self.request("/O=Shop/CN=admin", "DNS:mtls.local"), "--keep-subject", "--allow-dns", "mtls.local", code=NOT_ALLOWED)
         self.assertIn('the common name "admin", which neither --allow-cn', self.words)
 
+    def test_a_name_that_is_refused_does_nothing_to_the_terminal(self):
+        csr = openssl("req", "-new", "-utf8", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", self.path("other.key"),
+                      "-subj", "/CN=a\u202ez\u00e4")
+        self.sign(csr, "--allow-cn", "client", code=NOT_ALLOWED)
+        self.assertIn('the common name "a\\u202ez\u00e4"', self.words)
+        self.assertNotIn("\u202e", self.words)
+
     def test_a_common_name_that_is_not_allowed_is_left_out_beside_other_names(self):
         cert = self.sign(self.request("/CN=admin", "DNS:mtls.local"), "--allow-dns", "mtls.local")
         self.assertEqual(self.show(cert, "-subject"), "subject=\n")
