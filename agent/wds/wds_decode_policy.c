@@ -60,9 +60,12 @@ static int read_patterns(const char *field, Istio__Security__StringMatch *const 
     struct mesh_pattern *values = protobuf_memory_array(memory, num, sizeof(*values));
     if (values == NULL)
         return protobuf_memory_err(memory, err);
-    for (size_t i = 0; i < num; i++)
+    for (size_t i = 0; i < num; i++) {
         if (read_pattern(from[i], &values[i], err) < 0)
             return err_prefix(err, "%s", field);
+        if (check_known(field, &from[i]->base, err) < 0)
+            return -1;
+    }
     *list = (struct mesh_pattern_list){.values = values, .num = num};
     return 0;
 }
@@ -77,9 +80,12 @@ static int read_cidrs(const char *field, Istio__Security__Address *const *from, 
     struct cidr *values = protobuf_memory_array(memory, num, sizeof(*values));
     if (values == NULL)
         return protobuf_memory_err(memory, err);
-    for (size_t i = 0; i < num; i++)
+    for (size_t i = 0; i < num; i++) {
         if (wds_field_cidr("an address", &from[i]->address, from[i]->length, &values[i], err) < 0)
             return err_prefix(err, "%s", field);
+        if (check_known(field, &from[i]->base, err) < 0)
+            return -1;
+    }
     *list = (struct mesh_cidr_list){.values = values, .num = num};
     return 0;
 }

@@ -574,6 +574,23 @@ static void a_policy_with_anything_unreadable_is_refused(void **state)
     message = policy(&match);
     refused(decode_policy(&message, &err), &err,
             "policy \"ns/p\": rule 1: a match has a condition that is not understood (field 13)");
+
+    wire_text(&value, 1, "spiffe://td/ns/a/sa/b");
+    wire_number(&value, UNKNOWN, 1);
+    wire_message(&match, M_PRINCIPALS, &value);
+    message = policy(&match);
+    refused(decode_policy(&message, &err), &err,
+            "policy \"ns/p\": rule 1: principals has a condition that is not understood (field "
+            "900)");
+
+    wire_bytes(&value, 1, "\x0a\0\0\0", 4);
+    wire_number(&value, 2, 8);
+    wire_number(&value, UNKNOWN, 1);
+    wire_message(&match, M_SOURCE_IPS, &value);
+    message = policy(&match);
+    refused(decode_policy(&message, &err), &err,
+            "policy \"ns/p\": rule 1: source addresses has a condition that is not understood "
+            "(field 900)");
 }
 
 static void a_pattern_with_a_nul_does_not_become_a_shorter_one(void **state)
