@@ -115,16 +115,27 @@ static void forget_stream(void *owner, struct xds_name *name)
 {
     struct restart *restart = owner;
     name->in_set = false;
-    if (name->ask != NULL)
-        xds_delta_dequeue(restart->delta, name->ask);
     if (name->version != NULL)
         xds_delta_set_unconfirmed(restart->delta, restart->type, name);
+}
+
+/* What was to be told on the former stream, and the names of which that was all there was to know. */
+static void drop_asks(struct xds_delta *delta)
+{
+    struct xds_ask *ask;
+    while ((ask = TAILQ_FIRST(&delta->leaving)) != NULL ||
+           (ask = TAILQ_FIRST(&delta->joining)) != NULL) {
+        struct xds_name *name = ask->name;
+        xds_delta_dequeue(delta, ask);
+        xds_names_put(&delta->names[XDS_ADDRESS], name);
+    }
 }
 
 void xds_delta_start(struct xds_delta *delta)
 {
     struct xds_ask *ask;
     drop_acks(delta);
+    drop_asks(delta);
     delta->is_started = true;
     for (int type = 0; type < XDS_NUM_TYPES; type++) {
         struct restart restart = {.delta = delta, .type = (enum xds_type)type};

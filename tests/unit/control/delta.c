@@ -11,6 +11,7 @@
 
 #include "envoy/service/discovery/v3/discovery.pb-c.h"
 #include "recorder.h"
+#include "xds_delta_impl.h"
 #include "xds_wire.h"
 
 struct world {
@@ -386,6 +387,22 @@ static void names_that_waited_are_asked_for_on_the_next_stream(void **state)
     tear_down(&world);
 }
 
+static void nothing_is_remembered_of_a_name_given_up_when_a_stream_ends(void **state)
+{
+    struct world world;
+    struct err err;
+    set_up(&world, false);
+    connect_to(&world);
+    assert_int_equal(xds_delta_subscribe(world.client.delta, "w/1", &err), 0);
+    recorder_talk(&world.client, world.stream);
+    xds_delta_unsubscribe(world.client.delta, "w/1");
+    assert_non_null(xds_names_find(&world.client.delta->names[XDS_ADDRESS], "w/1"));
+    connect_to(&world);
+    assert_null(xds_names_find(&world.client.delta->names[XDS_ADDRESS], "w/1"));
+    recorder_talk(&world.client, world.stream);
+    tear_down(&world);
+}
+
 static void a_name_that_is_held_is_answered_without_a_request(void **state)
 {
     struct world world;
@@ -749,6 +766,7 @@ int main(void)
         cmocka_unit_test(a_new_endpoint_is_found_when_the_service_is_asked_for_again),
         cmocka_unit_test(an_address_that_passes_to_another_pod_is_asked_for_again),
         cmocka_unit_test(names_that_waited_are_asked_for_on_the_next_stream),
+        cmocka_unit_test(nothing_is_remembered_of_a_name_given_up_when_a_stream_ends),
         cmocka_unit_test(a_name_that_is_held_is_answered_without_a_request),
         cmocka_unit_test(no_request_is_made_of_what_is_no_name),
         cmocka_unit_test(the_number_of_names_is_bounded),
