@@ -722,6 +722,40 @@ static void half_a_handshake_gives_way_to_one_that_is_ended(void **state)
     assert_int_equal(proxy_num_sessions(world.proxy), 1);
 }
 
+/* Our own messages are out by then, and the session's stream is the handshake's. */
+static void a_handshake_that_is_answered_gives_way_too(void **state)
+{
+    start_with_room_for(3);
+    world.client = dial();
+    say_hello();
+    run_until(is_answered);
+    dial_tls(tls_context_new_istio);
+    run_until(tls_has_answer);
+    assert_told("crowded_out");
+    assert_int_equal(proxy_num_sessions(world.proxy), 1);
+}
+
+/* Which has connected to the application already, because as nobody it may enter. */
+static void a_handshake_beside_its_application_gives_way_too(void **state)
+{
+    struct proxy_options options = permissive;
+    options.max_sessions = 3;
+    start_usual(&options, "");
+    world.client = dial();
+    run_until(is_undecided_and_connected);
+    say_hello();
+    run_until(is_answered);
+    struct stream *application = world.application;
+    world.num_clients = 3; /* the second one that is accepted was the application */
+    dial_tls(tls_context_new_istio);
+    run_until(tls_has_answer);
+    run_until(application_has_ended);
+    assert_told("crowded_out");
+    assert_true(world.application_failed);
+    assert_int_equal(proxy_num_sessions(world.proxy), 1);
+    stream_close(application);
+}
+
 static void where_there_is_no_more_room_at_all_half_a_handshake_gives_way(void **state)
 {
     start_with_room_for(2);
@@ -1072,6 +1106,8 @@ int main(void)
         DIRECT_TEST(a_port_s_own_tls_ends_here),
         DIRECT_TEST(a_proxy_header_comes_before_the_first_byte),
         DIRECT_TEST(half_a_handshake_gives_way_to_one_that_is_ended),
+        DIRECT_TEST(a_handshake_that_is_answered_gives_way_too),
+        DIRECT_TEST(a_handshake_beside_its_application_gives_way_too),
         DIRECT_TEST(where_there_is_no_more_room_at_all_half_a_handshake_gives_way),
         DIRECT_TEST(silence_hello_and_handshake_have_one_time_together),
         DIRECT_TEST(silence_is_no_part_of_the_handshake_s_duration),
