@@ -79,10 +79,14 @@ void xds_want_clear_answer(struct xds_want *want)
 }
 
 /* Touches are told in whole seconds: one counts until the second's end. */
-static uint64_t last_used_ms(const struct xds_want *want)
+static uint64_t end_of_ms(uint32_t second)
 {
-    uint32_t used_s = mesh_interest_last_used(want->interest);
-    return used_s == 0 ? 0 : (uint64_t)used_s * 1000 + 999;
+    return second == 0 ? 0 : (uint64_t)second * 1000 + 999;
+}
+
+static uint64_t later_ms(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
 }
 
 static bool has_passed(uint64_t since_ms, uint64_t ms, uint64_t now_ms)
@@ -113,8 +117,9 @@ void xds_wants_disturb(struct xds_wants *wants, const char *service, uint64_t un
 enum xds_want_due xds_want_due(const struct xds_want *want, const struct xds_wants_times *times,
                                uint64_t now_ms)
 {
-    uint64_t used_ms = last_used_ms(want);
-    uint64_t idle_since_ms = used_ms > want->asked_at_ms ? used_ms : want->asked_at_ms;
+    uint64_t used_ms = end_of_ms(mesh_interest_last_used(want->interest));
+    uint64_t kept_ms = end_of_ms(mesh_interest_last_kept(want->interest));
+    uint64_t idle_since_ms = later_ms(later_ms(used_ms, kept_ms), want->asked_at_ms);
     bool in_use = want->own || used_ms >= want->asked_at_ms;
     if (!want->own && has_passed(idle_since_ms, times->unused_ms, now_ms))
         return XDS_WANT_EXPIRE;

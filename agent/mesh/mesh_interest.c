@@ -9,7 +9,9 @@
 struct mesh_interest {
     struct refcount refcount;
     atomic_uint last_used_s;
+    atomic_uint last_kept_s;
     atomic_uint *touched; /* last_used_s: not part of what is const in a const interest */
+    atomic_uint *kept;    /* last_kept_s, likewise */
     char name[];
 };
 
@@ -22,6 +24,8 @@ struct mesh_interest *mesh_interest_new(const char *name)
     refcount_init(&interest->refcount);
     atomic_init(&interest->last_used_s, 0);
     interest->touched = &interest->last_used_s;
+    atomic_init(&interest->last_kept_s, 0);
+    interest->kept = &interest->last_kept_s;
     memcpy(interest->name, name, len);
     return interest;
 }
@@ -50,7 +54,18 @@ void mesh_interest_touch(const struct mesh_interest *interest, uint32_t now_s)
         atomic_store_explicit(interest->touched, now_s, memory_order_relaxed);
 }
 
+void mesh_interest_keep(const struct mesh_interest *interest, uint32_t now_s)
+{
+    if (mesh_interest_last_kept(interest) != now_s)
+        atomic_store_explicit(interest->kept, now_s, memory_order_relaxed);
+}
+
 uint32_t mesh_interest_last_used(const struct mesh_interest *interest)
 {
     return atomic_load_explicit(&interest->last_used_s, memory_order_relaxed);
+}
+
+uint32_t mesh_interest_last_kept(const struct mesh_interest *interest)
+{
+    return atomic_load_explicit(&interest->last_kept_s, memory_order_relaxed);
 }

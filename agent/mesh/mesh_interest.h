@@ -30,7 +30,14 @@ const char *mesh_interest_name(const struct mesh_interest *interest);
  * once a second. */
 void mesh_interest_touch(const struct mesh_interest *interest, uint32_t now_s);
 
+/* A connection that was decided by it lives on at `now_s`: reason not to forget it, though none to ask
+ * for it anew. Else as mesh_interest_touch. */
+void mesh_interest_keep(const struct mesh_interest *interest, uint32_t now_s);
+
 /* The second of the last touch, perhaps a moment old. Thread-safe. */
 uint32_t mesh_interest_last_used(const struct mesh_interest *interest);
+
+/* The same of mesh_interest_keep. */
+uint32_t mesh_interest_last_kept(const struct mesh_interest *interest);
 
 #endif

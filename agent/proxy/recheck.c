@@ -346,7 +346,7 @@ static void recheck_on_touch_timer(void *owner)
     struct proxy *proxy = owner;
     const struct session *session;
     TAILQ_FOREACH (session, &proxy->sessions, entry)
-        session_touch(session);
+        session_keep(session);
     net_timer_start(proxy->recheck.touch_timer, proxy->options.touch_ms);
 }
 

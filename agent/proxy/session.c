@@ -101,6 +101,12 @@ void session_touch(const struct session *session)
         mesh_interest_touch(session->used[i], (uint32_t)(clock_mono_ms() / 1000));
 }
 
+void session_keep(const struct session *session)
+{
+    for (size_t i = 0; i < session->num_used; i++)
+        mesh_interest_keep(session->used[i], (uint32_t)(clock_mono_ms() / 1000));
+}
+
 void session_take_far(struct session *session, struct net_tcp *tcp)
 {
     session->far = net_tcp_stream(tcp);

@@ -155,8 +155,11 @@ struct session *session_accept(struct proxy *proxy, enum session_direction direc
 /* Decided by this snapshot from now on, of which it takes a reference; what it had borrowed of the one before is forgotten. */
 void session_set_snapshot(struct session *session, struct mesh_snapshot *snapshot);
 
-/* The names that it was decided by are of use now, as long as it lives: discovery on demand forgets what is not. */
+/* The names that it was decided by are of use now: discovery on demand asks for them anew, in time. */
 void session_touch(const struct session *session);
+
+/* It lives on: discovery on demand does not forget these names. */
+void session_keep(const struct session *session);
 
 /* Takes the connection that was made because of the accepted one. */
 void session_take_far(struct session *session, struct net_tcp *tcp);

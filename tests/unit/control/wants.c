@@ -60,6 +60,34 @@ static void what_is_due_depends_on_the_answer_and_on_its_use(void **state)
     }
 }
 
+/* For a thousand services with live connections, asking would be a storm. */
+static void what_lives_on_a_name_keeps_it_and_is_no_reason_to_ask(void **state)
+{
+    (void)state;
+    static const struct {
+        bool is_absent;
+        uint32_t used_s; /* asked for at second 1000 */
+        uint32_t now_s;
+        enum xds_want_due due;
+    } cases[] = {
+        {false, 999, 1700, XDS_WANT_NOTHING},
+        {false, 999, 2300, XDS_WANT_EXPIRE},
+        {false, 1640, 1700, XDS_WANT_ASK_AGAIN},
+        {true, 999, 1600, XDS_WANT_EXPIRE},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct xds_wants wants = {0};
+        struct xds_want *want = xds_wants_add(&wants, "/10.0.0.1", 1000 * 1000);
+        mesh_interest_touch(want->interest, cases[i].used_s);
+        mesh_interest_keep(want->interest, 1650);
+        xds_want_set_answer(want, cases[i].is_absent ? NULL : "it");
+        want->is_service = !cases[i].is_absent;
+        if (xds_want_due(want, &times, cases[i].now_s * 1000) != cases[i].due)
+            fail_msg("case %zu", i);
+        xds_wants_done(&wants);
+    }
+}
+
 static void a_service_that_lost_an_endpoint_is_asked_for_at_once(void **state)
 {
     struct xds_wants wants = {0};
@@ -96,6 +124,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_due_depends_on_the_answer_and_on_its_use),
+        cmocka_unit_test(what_lives_on_a_name_keeps_it_and_is_no_reason_to_ask),
         cmocka_unit_test(a_service_that_lost_an_endpoint_is_asked_for_at_once),
         cmocka_unit_test(names_are_found_and_removed),
     };

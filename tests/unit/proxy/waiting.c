@@ -302,7 +302,7 @@ static void who_resets_while_waiting_is_let_go_and_who_ends_a_direction_is_serve
 
 static bool destination_is_of_use(const struct world *world)
 {
-    return mesh_interest_last_used(world->interest) != 0;
+    return mesh_interest_last_kept(world->interest) != 0;
 }
 
 static void what_a_live_connection_goes_to_stays_of_use(void **state)
@@ -314,7 +314,7 @@ static void what_a_live_connection_goes_to_stays_of_use(void **state)
     connect_clients(world, 1);
     run_until(world, all_were_served);
     for (unsigned i = 0; i < 3; i++) {
-        mesh_interest_touch(world->interest, 0);
+        mesh_interest_keep(world->interest, 0);
         run_until(world, destination_is_of_use);
     }
     tear_down(world);
