@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "ca_issuer.h"
@@ -35,7 +36,7 @@ static int read_all(int fd, struct buf *out, const char *name, struct err *err)
 
 static int read_request(const char *path, struct buf *out, struct err *err)
 {
-    if (path[0] == '\0')
+    if (path[0] == '\0' || strcmp(path, "-") == 0)
         return read_all(STDIN_FILENO, out, "standard input", err);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)

@@ -23,7 +23,7 @@ static const char *const usages[] = {"client", "server", "both", NULL};
 static const struct option_spec specs[] = {
     OPTION("csr", OPTION_PATH, csr_file, "", FILES,
            .help = "PEM file of the request (openssl req -new). Also without --csr, as the first "
-                   "word. Without either, it is read from standard input."),
+                   "word. Without either, or as -, it is read from standard input."),
     OPTION("out", OPTION_PATH, out_file, "", FILES,
            .help = "File for the certificate and the intermediates after it, in PEM; replaced in "
                    "one step, in a directory that nobody else can write to. A file that holds "

@@ -286,6 +286,12 @@ class SignTest(unittest.TestCase):
         openssl("verify", "-CAfile", self.ca_cert, out)
         self.assertEqual(sorted(os.listdir(self.folder)), ["client.crt", "client.csr"])
 
+    def test_a_dash_is_standard_input(self):
+        result = subprocess.run([PROGRAM, "sign", "-", "--ca-cert", self.ca_cert, "--ca-key", self.ca_key, "--allow-cn", "client"],
+                                input=self.request(), capture_output=True, text=True, check=False, timeout=60)
+        self.assertEqual(result.returncode, DONE, result.stderr)
+        self.verify(result.stdout, "sslclient")
+
     def test_a_folder_that_others_can_write_to_is_refused(self):
         os.chmod(self.folder, 0o777)
         self.sign(self.request(), "--allow-cn", "client", "--out", self.path("client.crt"), code=NOT_WRITTEN)
