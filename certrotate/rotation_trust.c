@@ -100,11 +100,13 @@ static int merge_extras(const struct rotation_trust *trust, const struct trust_e
                         struct err *err)
 {
     static const char WHERE[] = "what files and the source of certificates bring together";
+    if (trouble == NULL)
+        return trust_extras_merge(extras, &trust->set, brought, own_domain, err) < 0
+                   ? err_prefix(err, "%s", WHERE)
+                   : 0;
     struct err why;
-    int result = trouble == NULL
-                     ? trust_extras_merge(extras, &trust->set, brought, own_domain, &why)
-                     : trust_extras_merge_fitting(extras, &trust->set, brought, own_domain,
-                                                  trust->crls, trust->crl_strict, &why);
+    int result = trust_extras_merge_fitting(extras, &trust->set, brought, own_domain, trust->crls,
+                                            trust->crl_strict, &why);
     if (result > 0) {
         *trouble = why;
         err_prefix(trouble, "not used in full is %s", WHERE);
