@@ -17,10 +17,13 @@ from der import without_key  # noqa: E402
 from onpath import OnPath, Relay  # noqa: E402
 from pods import require_root  # noqa: E402
 
-NAMED_PORT, SPIFFE_PORT = 5432, 5433
+NAMED_PORT, SPIFFE_PORT, POSTGRESQL_PORT = 5432, 5433, 5434
 NAME = "db.example"
 DATABASE = "spiffe://cluster.local/ns/demo/sa/database"
 LIE = b"the balance is 9999\n"
+PASSWORD = b"hunter2"
+SSL_REQUEST = b"\0\0\0\x08\x04\xd2\x16\x2f"  # PostgreSQL's
+GIVE_PASSWORD = b"R\0\0\0\x08\0\0\0\x03"
 BASIC, USAGE, _ = LEAF
 WEB_SERVER = (BASIC, USAGE, "extendedKeyUsage=serverAuth")
 WEB_CLIENT = (BASIC, USAGE, "extendedKeyUsage=clientAuth")
@@ -33,7 +36,8 @@ def destinations(world):
     PRIVATE = world.other_authority("private")
     cidr = f"{world.bare.ipv4}/32"
     return ({"match": {"cidr": cidr, "port": NAMED_PORT}, "server-name": NAME, "ca": PRIVATE.root_file},
-            {"match": {"cidr": cidr, "port": SPIFFE_PORT}, "spiffe-ids": [DATABASE]})
+            {"match": {"cidr": cidr, "port": SPIFFE_PORT}, "spiffe-ids": [DATABASE]},
+            {"match": {"cidr": cidr, "port": POSTGRESQL_PORT}, "server-name": NAME, "ca": PRIVATE.root_file, "starttls": "postgresql"})
 
 
 def setUpModule():
@@ -143,6 +147,33 @@ class InBetween(Case):
         with self.between(self.world.outsider, NAMED_PORT, in_clear):
             self.assert_taken(self.take(self.world.outsider, self.world.bare.ipv4, NAMED_PORT), LIE)
         self.refuse(NAMED_PORT, in_clear, "tls_failed")
+
+    def log_in(self, pod, sslmode):
+        pod.run(["psql", "-c", "select 1", f"host={self.world.bare.ipv4} port={POSTGRESQL_PORT} user=app password={PASSWORD.decode()} "
+                 f"dbname=app sslmode={sslmode} connect_timeout=10"], check=False)
+
+    @attack.attack("says no when a PostgreSQL's client asks for TLS", "`psql` (`sslmode=prefer`, its default) tells him the password",
+                   "the agent hangs up", ("tls_failed",))
+    def test_stripping_a_postgresql(self):
+        def says_no(connection):
+            first = connection.recv(actors.CHUNK)
+            if first == SSL_REQUEST:
+                connection.sendall(b"N")
+                first = connection.recv(actors.CHUNK)
+            self.heard += first
+            with contextlib.suppress(OSError):
+                connection.sendall(GIVE_PASSWORD)
+                self.heard += connection.recv(actors.CHUNK)
+
+        world = self.world
+        with self.between(world.outsider, POSTGRESQL_PORT, says_no):
+            self.log_in(world.outsider, "prefer")
+            self.assert_taken(self.heard, PASSWORD)
+        self.heard = b""
+        with self.between(world.client.pod, POSTGRESQL_PORT, says_no), \
+                self.refused(world.client, "tls_failed", text=f"{world.bare.ipv4}:{POSTGRESQL_PORT}"):
+            self.log_in(world.client.pod, "disable")
+        self.assertEqual(self.heard, b"")
 
     @attack.attack("has TLS 1.2 only, with the right certificate", "a caller that takes it tells him",
                    "the agent hangs up", ("tls_version",))
