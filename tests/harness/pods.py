@@ -36,6 +36,7 @@ WAIT_S = 10  # how long a wait may take before it is a failure; far more than an
 _POLL_S = 0.02
 _CLONE_NEWNET = 0x40000000
 _MAX_PODS = 250
+_SANITIZER_REPORT = r"^(==[0-9]+==ERROR: [A-Za-z]*Sanitizer|[^\n]*: runtime error: ).{0,8000}"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _node_numbers = itertools.count(1)
@@ -381,14 +382,20 @@ class Node:
             self._undertaker = None
 
     def close(self):
-        """Ends the processes and removes the namespaces and the folder. A second call does nothing."""
+        """
+        Ends the processes and removes the namespaces and the folder. A second call does nothing. What a sanitizer has reported in a
+        process's log, whatever the tests were looking for, is an AssertionError.
+        """
         if self._undertaker is None:
             return
         remove(self.prefix)
         for process in self.processes:
             process.wait()
+        reports = [f"{process.name}: {report.group(0)}" for process in self.processes
+                   for report in [re.search(_SANITIZER_REPORT, process.log(), re.MULTILINE | re.DOTALL)] if report]
         shutil.rmtree(self.folder, ignore_errors=True)
         self.leave_standing()
+        assert not reports, "\n".join(reports)
 
 
 def _exit_on_signal(number, frame):
