@@ -338,10 +338,13 @@ static int remove_below(struct mesh_tree_node *node, const struct mesh_tree_kind
     return 0;
 }
 
-/* A root that has one child, or nothing, is none. Its child is nobody else's, or counted for them too. */
+/*
+ * A root that has one child, or nothing, is none. Only our own goes: below it may be one that copies of the tree refer to, too small
+ * for want of memory to join it with its neighbour.
+ */
 static void shrink(struct mesh_tree *tree)
 {
-    while (tree->root != NULL &&
+    while (tree->root != NULL && refcount_is_sole(&tree->root->refcount) &&
            (tree->root->num == 0 || (tree->root->num == 1 && tree->root->level > 0))) {
         struct mesh_tree_node *root = tree->root;
         tree->root = root->num == 0 ? NULL : root->children[0];

@@ -293,6 +293,39 @@ static void without_memory_the_content_stays(void **state)
     check_nothing_is_owned();
 }
 
+/* What is left may be one node that a copy shares, and that no memory was there to join with its neighbour or to copy. */
+static void without_memory_a_tree_that_shrinks_leaves_its_copies_alone(void **state)
+{
+    (void)state;
+    /* Put in order: below the root a full node on the left, and one with a single leaf on the right. */
+    enum { LEAF = 15, NUM_LEFT = LEAF * LEAF, NUM = NUM_LEFT + 3 };
+    static struct model model;
+    int before = num_allocated;
+    make_items();
+    for (unsigned key = 0; key < NUM; key++)
+        put(&model, key);
+    struct model copy = model;
+    copy.tree = mesh_tree_copy(&model.tree);
+    for (unsigned key = 0; key < NUM_LEFT; key += LEAF) /* now the left half is the model's own */
+        take_out(&model, key);
+    no_memory = true;
+    for (unsigned key = 0; key < NUM_LEFT; key++)
+        if (model.at[key] != NULL)
+            take_out(&model, key);
+    no_memory = false;
+    check(&model);
+    check(&copy);
+    for (unsigned key = 0; key < NUM_LEFT; key++)
+        put(&model, key);
+    check(&model);
+    check(&copy);
+    mesh_tree_done(&copy.tree, &kind);
+    check(&model);
+    mesh_tree_done(&model.tree, &kind);
+    check_nothing_is_owned();
+    assert_int_equal(num_allocated, before);
+}
+
 /* Neighbours that are small together become one: what is left is at least a third full. */
 static void a_tree_that_has_shrunk_keeps_little(void **state)
 {
@@ -336,6 +369,7 @@ int main(void)
         cmocka_unit_test(copies_stay_as_they_were_in_whatever_order_they_end),
         cmocka_unit_test(the_first_of_many_that_equal_a_key_is_found),
         cmocka_unit_test(without_memory_the_content_stays),
+        cmocka_unit_test(without_memory_a_tree_that_shrinks_leaves_its_copies_alone),
         cmocka_unit_test(a_tree_that_has_shrunk_keeps_little),
         cmocka_unit_test(an_empty_tree_has_nothing),
     };
