@@ -69,7 +69,7 @@ struct peer_cert_check {
  *   CERT_WRONG_TRUST_DOMAIN  we have no bundle for the trust domain
  *   CERT_UNTRUSTED     RFC 5280 path validation, time aside, finds no way to a root of that trust
  *                      domain's bundle and of no other: signatures, issuers' CA mark and key usage,
- *                      path lengths, name constraints
+ *                      path lengths (the root's, too), name constraints
  *   CERT_WEAK          anywhere below the root: a key other than RSA of 2048 to 8192 bits, P-256,
  *                      P-384, P-521 and Ed25519; a signature other than ECDSA or RSA PKCS #1 with
  *                      SHA-256, SHA-384 or SHA-512, and Ed25519

@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 
 #include "clock.h"
@@ -37,13 +38,27 @@ static int on_verify_error(int ok, X509_STORE_CTX *ctx)
     return ok;
 }
 
-static void set_path_err(X509_STORE_CTX *ctx, X509 *root, struct err *err)
+static void set_path_err(X509 *root, int error, int depth, struct err *err)
 {
     char subject[SUBJECT_TEXT];
     err_set(err, ERR_TLS, "no valid path to our root '%s': %s (certificate %d of the path)",
-            x509_cert_subject(root, subject, sizeof(subject)),
-            X509_verify_cert_error_string(X509_STORE_CTX_get_error(ctx)),
-            X509_STORE_CTX_get_error_depth(ctx) + 1);
+            x509_cert_subject(root, subject, sizeof(subject)), X509_verify_cert_error_string(error),
+            depth + 1);
+}
+
+/*
+ * BoringSSL asks this of those below the root only, and so an intermediate that is made an anchor
+ * would be allowed more than one that is not. What is self-issued is not counted (RFC 5280, 6.1.4).
+ */
+static bool keeps_path_length_of_root(const STACK_OF(X509) *path)
+{
+    size_t num = sk_X509_num(path);
+    long max = X509_get_pathlen(sk_X509_value(path, num - 1)); /* -1: any */
+    long num_between = 0;
+    for (size_t i = 1; i + 1 < num; i++)
+        if ((X509_get_extension_flags(sk_X509_value(path, i)) & EXFLAG_SI) == 0)
+            num_between++;
+    return max < 0 || num_between <= max;
 }
 
 static int prepare(X509_STORE_CTX *ctx, X509_STORE *store, STACK_OF(X509) *chain,
@@ -62,20 +77,33 @@ static int prepare(X509_STORE_CTX *ctx, X509_STORE *store, STACK_OF(X509) *chain
     return 0;
 }
 
+/* The path that was found, or NULL with *err. */
+static STACK_OF(X509) *take_path(X509_STORE_CTX *ctx, X509 *root, struct err *err)
+{
+    STACK_OF(X509) *path = X509_STORE_CTX_get1_chain(ctx);
+    if (path == NULL || keeps_path_length_of_root(path))
+        return path;
+    set_path_err(root, X509_V_ERR_PATH_LENGTH_EXCEEDED, (int)sk_X509_num(path) - 1, err);
+    sk_X509_pop_free(path, X509_free);
+    return NULL;
+}
+
 /* The path to this one root, or NULL with *err. */
 static STACK_OF(X509) *find_to(STACK_OF(X509) *chain, const struct trust_bundle *bundle,
                                size_t index, struct err *err)
 {
     STACK_OF(X509) *path = NULL;
+    X509 *root = trust_bundle_root_get(bundle, index);
     X509_STORE *store = X509_STORE_new();
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     err_set(err, ERR_NOMEM, "out of memory");
     if (store != NULL && ctx != NULL &&
         prepare(ctx, store, chain, trust_bundle_root_stack(bundle, index)) == 0) {
         if (X509_verify_cert(ctx) == 1)
-            path = X509_STORE_CTX_get1_chain(ctx);
+            path = take_path(ctx, root, err);
         else if (X509_STORE_CTX_get_error(ctx) != X509_V_ERR_OUT_OF_MEM)
-            set_path_err(ctx, trust_bundle_root_get(bundle, index), err);
+            set_path_err(root, X509_STORE_CTX_get_error(ctx), X509_STORE_CTX_get_error_depth(ctx),
+                         err);
     }
     X509_STORE_CTX_free(ctx);
     X509_STORE_free(store);

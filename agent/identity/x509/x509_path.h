@@ -15,8 +15,8 @@
 
 /*
  * The way from chain[0] to a root of `bundle`, through other certificates of `chain`, whose order
- * does not matter: signatures, CA marks, key usage of issuers, path lengths, name constraints, but
- * not the time. Every root of the bundle that could be meant is tried on its own, because a rotated
+ * does not matter: signatures, CA marks, key usage of issuers, path lengths (the root's too), name
+ * constraints, but not the time. Every root of the bundle that could be meant is tried on its own, because a rotated
  * root often keeps its name: among several ways one that is valid at now_ms is preferred. Returns a
  * stack from leaf to root that the caller frees with sk_X509_pop_free, or NULL with *err (ERR_TLS
  * or ERR_NOMEM).

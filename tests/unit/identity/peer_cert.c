@@ -345,6 +345,28 @@ static void a_path_length_is_kept(void **state)
     cert_builder_free(a);
 }
 
+static void a_path_length_of_an_anchor_is_kept(void **state)
+{
+    const struct world *world = *state;
+    struct cert_built *a = cert_builder_make(
+        world->root, &(struct cert_spec){.common_name = "a", .is_ca = true, .path_len = 1});
+    struct cert_built *b =
+        cert_builder_make(a, &(struct cert_spec){.common_name = "b", .is_ca = true});
+    struct cert_built *leaf_of_a = cert_builder_leaf(a, ID);
+    struct cert_built *leaf_of_b = cert_builder_leaf(b, ID);
+    struct trust_bundle *bundle = bundle_of("td", cert_builder_pem(a));
+    struct world anchored = *world;
+    anchored.bundle = bundle;
+    expect_ok(&anchored, bundle, (struct cert_built *[]){leaf_of_a, NULL});
+    expect_refusal(&anchored, (struct cert_built *[]){leaf_of_b, b, NULL}, REASON_CERT_UNTRUSTED,
+                   "no valid path to our root '/CN=a': path length constraint exceeded");
+    trust_bundle_unref(bundle);
+    cert_builder_free(leaf_of_b);
+    cert_builder_free(leaf_of_a);
+    cert_builder_free(b);
+    cert_builder_free(a);
+}
+
 static void a_leaf_cannot_sign_for_others(void **state)
 {
     const struct world *world = *state;
@@ -461,6 +483,7 @@ int main(void)
         cmocka_unit_test(intermediates_lead_to_the_root_in_any_order),
         cmocka_unit_test(a_wrong_intermediate_is_untrusted),
         cmocka_unit_test(a_path_length_is_kept),
+        cmocka_unit_test(a_path_length_of_an_anchor_is_kept),
         cmocka_unit_test(a_leaf_cannot_sign_for_others),
         cmocka_unit_test(a_chain_is_limited_in_number_and_must_be_der),
         cmocka_unit_test(a_trust_domain_is_verified_by_its_own_bundle_and_by_no_other),
