@@ -75,7 +75,8 @@ struct peer_cert_check {
  *                      SHA-256, SHA-384 or SHA-512, and Ed25519
  *   CERT_KEY_USAGE     keyUsage missing, not critical, without digitalSignature, or with
  *                      keyCertSign or cRLSign; or an extended key usage without serverAuth or
- *                      without clientAuth (X.509-SVID 4.4 wants both)
+ *                      without clientAuth (X.509-SVID 4.4 wants both), or one of a CA below the
+ *                      root that permits neither both nor any
  *   CERT_NOT_YET_VALID a certificate of the path, leaf first, starts after now_ms
  *   CERT_EXPIRED       a certificate of the path, leaf first, ended before now_ms
  *   CERT_REVOKED       a certificate of the path, leaf first, is on a revocation list of its issuer

@@ -1,6 +1,7 @@
 #include "x509_path.h"
 
 #include <openssl/err.h>
+#include <openssl/nid.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
@@ -175,6 +176,26 @@ int x509_path_check_strength(const STACK_OF(X509) *path, struct err *err)
         if (x509_cert_check_key(cert, err) < 0 ||
             x509_cert_check_signature_algorithm(cert, err) < 0)
             return err_prefix(err, "%s", x509_path_describe(path, i, which, sizeof(which)));
+    }
+    return 0;
+}
+
+/*
+ * RFC 5280, 4.2.1.12: absent, everything is permitted. A CA's is a limit of what it issues, as
+ * everybody reads it; "any" is said by CAs that do not want to be limited.
+ */
+int x509_path_check_extended_key_usage(const STACK_OF(X509) *path, uint32_t wanted, struct err *err)
+{
+    char which[X509_PATH_WHICH_MAX];
+    for (size_t i = 0; i + 1 < sk_X509_num(path); i++) {
+        X509 *cert = sk_X509_value(path, i);
+        uint32_t usage = X509_get_extended_key_usage(cert);
+        if (X509_get_ext_by_NID(cert, NID_ext_key_usage, -1) < 0 || (usage & wanted) != 0 ||
+            (i > 0 && (usage & XKU_ANYEKU) != 0))
+            continue;
+        return err_set(err, ERR_TLS, "the extended key usage of %s lacks %s",
+                       x509_path_describe(path, i, which, sizeof(which)),
+                       wanted == XKU_SSL_CLIENT ? "clientAuth" : "serverAuth");
     }
     return 0;
 }

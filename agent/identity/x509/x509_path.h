@@ -33,6 +33,13 @@ const char *x509_path_describe(const STACK_OF(X509) *path, size_t index, char *o
 int x509_path_check_strength(const STACK_OF(X509) *path, struct err *err);
 
 /*
+ * Whether every certificate below the root may be used for `wanted`, one of XKU_SSL_SERVER and
+ * XKU_SSL_CLIENT. 0, or -1 with *err: the reason is then CERT_KEY_USAGE.
+ */
+int x509_path_check_extended_key_usage(const STACK_OF(X509) *path, uint32_t wanted,
+                                       struct err *err);
+
+/*
  * 0 and the time in which the whole path is valid; or -1 with *reason CERT_MALFORMED,
  * CERT_NOT_YET_VALID or CERT_EXPIRED, and *err saying which certificate and by how much.
  */

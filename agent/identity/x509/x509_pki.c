@@ -39,32 +39,12 @@ static int check_key_usage(X509 *leaf, struct err *err)
     return 0;
 }
 
-/*
- * RFC 5280, 4.2.1.12: absent, everything is permitted. A CA's is a limit of what it issues, as
- * everybody reads it; "any" is said by CAs that do not want to be limited.
- */
-static int check_extended_key_usage(const STACK_OF(X509) *path, enum pki_peer peer, struct err *err)
-{
-    uint32_t wanted = peer == PKI_CLIENT ? XKU_SSL_CLIENT : XKU_SSL_SERVER;
-    for (size_t i = 0; i + 1 < sk_X509_num(path); i++) {
-        X509 *cert = sk_X509_value(path, i);
-        uint32_t usage = X509_get_extended_key_usage(cert);
-        char which[X509_PATH_WHICH_MAX];
-        if (X509_get_ext_by_NID(cert, NID_ext_key_usage, -1) < 0 || (usage & wanted) != 0 ||
-            (i > 0 && (usage & XKU_ANYEKU) != 0))
-            continue;
-        return err_set(err, ERR_TLS, "the extended key usage of %s lacks %s",
-                       x509_path_describe(path, i, which, sizeof(which)),
-                       peer == PKI_CLIENT ? "clientAuth" : "serverAuth");
-    }
-    return 0;
-}
-
 int x509_pki_check_usage(const STACK_OF(X509) *path, enum pki_peer peer, struct err *err)
 {
     if (check_key_usage(sk_X509_value(path, 0), err) < 0)
         return -1;
-    return check_extended_key_usage(path, peer, err);
+    return x509_path_check_extended_key_usage(
+        path, peer == PKI_CLIENT ? XKU_SSL_CLIENT : XKU_SSL_SERVER, err);
 }
 
 /* --------------------------------------------------------------------------------------- path -- */

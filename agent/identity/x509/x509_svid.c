@@ -1,6 +1,7 @@
 #include "x509_svid.h"
 
 #include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <string.h>
 
 #include "x509_cert.h"
@@ -15,6 +16,16 @@ static int refuse(enum reason *reason, enum reason why)
     return -1;
 }
 
+/* Whoever has an SVID is server and client, and so are its CAs' permissions read. */
+static int check_usage(const struct x509_svid_check *check, const STACK_OF(X509) *path,
+                       struct err *err)
+{
+    if (x509_leaf_check_usage(sk_X509_value(path, 0), check->rules, err) < 0 ||
+        x509_path_check_extended_key_usage(path, XKU_SSL_SERVER, err) < 0)
+        return -1;
+    return x509_path_check_extended_key_usage(path, XKU_SSL_CLIENT, err);
+}
+
 /* What is wrong with the way to the root, the leaf's permissions, the time, or what was revoked. */
 static int check_path(const struct x509_svid_check *check, STACK_OF(X509) *certs,
                       const struct trust_bundle *bundle, struct x509_svid_facts *facts,
@@ -26,7 +37,7 @@ static int check_path(const struct x509_svid_check *check, STACK_OF(X509) *certs
     int result = -1;
     if (x509_path_check_strength(path, err) < 0)
         *reason = REASON_CERT_WEAK;
-    else if (x509_leaf_check_usage(sk_X509_value(certs, 0), check->rules, err) < 0)
+    else if (check_usage(check, path, err) < 0)
         *reason = REASON_CERT_KEY_USAGE;
     else if (x509_path_check_time(path, check->now_ms, &facts->not_before_ms, &facts->not_after_ms,
                                   reason, err) == 0)

@@ -139,7 +139,7 @@ static void add_key_usage(X509 *cert, const struct cert_spec *spec)
 static void add_eku(X509 *cert, const struct cert_spec *spec)
 {
     bool is_for_tls = spec->eku != CERT_EKU_CODE_SIGNING && spec->eku != CERT_EKU_ANY;
-    if (spec->eku == CERT_EKU_NONE || (spec->is_ca && is_for_tls))
+    if (spec->eku == CERT_EKU_NONE || (spec->is_ca && spec->eku == CERT_EKU_BOTH))
         return;
     EXTENDED_KEY_USAGE *usages = sk_ASN1_OBJECT_new_null();
     MUST(usages != NULL);

@@ -34,7 +34,7 @@ enum cert_builder_eku {
     CERT_EKU_NONE,
     CERT_EKU_SERVER,
     CERT_EKU_CLIENT,
-    CERT_EKU_CODE_SIGNING, /* nothing else; on a CA too */
+    CERT_EKU_CODE_SIGNING, /* nothing else */
     CERT_EKU_ANY,
 };
 

@@ -319,6 +319,12 @@ static void a_wrong_intermediate_is_untrusted(void **state)
          REASON_CERT_WEAK,
          "the intermediate '/CN=i': RSA key of 1024 bits"},
         {{.common_name = "i", .is_ca = true, .sign_by_sha1 = true}, REASON_CERT_WEAK, "SHA1"},
+        {{.common_name = "i", .is_ca = true, .eku = CERT_EKU_CODE_SIGNING},
+         REASON_CERT_KEY_USAGE,
+         "the extended key usage of the intermediate '/CN=i' lacks serverAuth"},
+        {{.common_name = "i", .is_ca = true, .eku = CERT_EKU_SERVER},
+         REASON_CERT_KEY_USAGE,
+         "the extended key usage of the intermediate '/CN=i' lacks clientAuth"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct cert_built *intermediate = cert_builder_make(world->root, &cases[i].spec);
@@ -328,6 +334,17 @@ static void a_wrong_intermediate_is_untrusted(void **state)
         cert_builder_free(leaf);
         cert_builder_free(intermediate);
     }
+}
+
+static void an_intermediate_for_everything_is_taken(void **state)
+{
+    const struct world *world = *state;
+    struct cert_built *intermediate = cert_builder_make(
+        world->root, &(struct cert_spec){.common_name = "i", .is_ca = true, .eku = CERT_EKU_ANY});
+    struct cert_built *leaf = cert_builder_leaf(intermediate, ID);
+    expect_ok(world, world->bundle, (struct cert_built *[]){leaf, intermediate, NULL});
+    cert_builder_free(leaf);
+    cert_builder_free(intermediate);
 }
 
 static void a_path_length_is_kept(void **state)
@@ -482,6 +499,7 @@ int main(void)
         cmocka_unit_test(a_renewed_root_of_the_same_key_replaces_its_expired_self),
         cmocka_unit_test(intermediates_lead_to_the_root_in_any_order),
         cmocka_unit_test(a_wrong_intermediate_is_untrusted),
+        cmocka_unit_test(an_intermediate_for_everything_is_taken),
         cmocka_unit_test(a_path_length_is_kept),
         cmocka_unit_test(a_path_length_of_an_anchor_is_kept),
         cmocka_unit_test(a_leaf_cannot_sign_for_others),
