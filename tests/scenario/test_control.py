@@ -110,7 +110,7 @@ class ControlPlane(Case):
         self.client.access_log(f":{listener.port}.*reason=\"no_identity\".*IDENTITY_ERROR", since[self.client])
         self.outsider.assert_reset(self.server.pod.ipv4, hbone.PORT)
         self.server.access_log(f":{hbone.PORT}.*reason=\"no_identity\"", since[self.server])
-        self.outsider.assert_reset(self.server.pod.ipv4, listener.port)
+        self.outsider.assert_reset(self.server.pod.ipv4, listener.port, first=b"clear")
         self.server.access_log(f":{listener.port}.*reason=\"plaintext_refused\"", since[self.server])
 
     def test_dead_at_the_start_it_is_waited_for(self):

@@ -516,7 +516,7 @@ class Metrics(Case):
             actors.reset(connection) if number % 2 else connection.close()
         for _ in range(10):
             CLIENT.pod.assert_reset(SERVER.pod.ipv4, closed_port)
-            OUTSIDER.assert_reset(SERVER.pod.ipv4, server.port)
+            OUTSIDER.assert_reset(SERVER.pod.ipv4, server.port, first=b"clear")
         for agent, count in ((CLIENT, 30), (SERVER, 40)):
             wait_until(lambda: agent.metric("istio_tcp_connections_closed_total") == count, f"{agent.name}'s sessions to end")
             self.assertEqual(agent.metric("istio_tcp_connections_opened_total"), count, agent.name)
